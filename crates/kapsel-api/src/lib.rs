@@ -1,0 +1,1 @@
+//! HTTP edge of Kapsel: ingest, management and health routes.

@@ -1,0 +1,39 @@
+//! The pure domain of Kapsel: what an event, an endpoint, a delivery and an attempt are, and every rule that decides
+//! something about them.
+//!
+//! **Is:** values and pure functions. Retry delays, `Retry-After`, the settlement of an attempt, signature schemes in
+//! and out, idempotency keys, header rules, the destination address policy, error codes. Time and chance come in
+//! through the [`Clock`] and [`Entropy`] ports; their system implementations in [`time`] and [`entropy`] are the only
+//! places of the product that touch the system clock and the random number generator.
+//!
+//! **Is not:** it does no IO, knows no async runtime, no database, no HTTP library and no HTTP status of an API answer.
+//!
+//! Read first: [`event`] and [`settlement`].
+
+pub mod attempt;
+pub mod delivery;
+pub mod destination;
+pub mod endpoint;
+pub mod entropy;
+pub mod error_code;
+pub mod event;
+pub mod headers;
+pub mod idempotency;
+pub mod ids;
+pub mod retry;
+pub mod retry_after;
+pub mod settlement;
+pub mod signature;
+pub mod time;
+
+pub use attempt::{Attempt, FailureKind, Outcome, ResponseHead};
+pub use delivery::{DeliveryRef, DeliveryState, EventStatus, FinalReason, Lease, LeaseToken};
+pub use destination::{AddressPolicy, BlockedAddress, DestinationUrl};
+pub use endpoint::{Endpoint, EndpointConfig, EndpointSecrets, EndpointStatus};
+pub use entropy::{Entropy, SystemEntropy};
+pub use error_code::ErrorCode;
+pub use event::Event;
+pub use headers::HeaderBlock;
+pub use ids::{AttemptId, DeliveryId, EndpointId, EventId, IdGenerator, InstanceId, SourceId, TenantId};
+pub use retry::RetryPolicy;
+pub use time::{Clock, SystemClock, Timestamp};

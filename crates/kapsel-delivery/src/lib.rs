@@ -1,0 +1,1 @@
+//! Delivery of Kapsel: claim, send, settle; the HTTP transport and its address guard.

@@ -1,0 +1,196 @@
+//! Managing endpoints and looking at events. Every call names the tenant; what belongs to another one is not found.
+
+use async_trait::async_trait;
+use kapsel_core::{
+    Attempt, DeliveryRef, DeliveryState, Endpoint, EndpointId, EventId, EventStatus, FinalReason, TenantId, Timestamp,
+};
+
+use crate::error::StoreError;
+
+/// The position of a change in the order in which the store made them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct ChangeSeq(pub i64);
+
+/// An endpoint was created, changed or deleted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EndpointChange {
+    /// Where in the order.
+    pub seq: ChangeSeq,
+    /// Which endpoint.
+    pub id: EndpointId,
+    /// Its present form; `None` if it is deleted.
+    pub endpoint: Option<Box<Endpoint>>,
+}
+
+/// An event as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventSummary {
+    /// Its id.
+    pub id: EventId,
+    /// The endpoint it was sent to.
+    pub endpoint_id: EndpointId,
+    /// When it was accepted.
+    pub received_at: Timestamp,
+    /// The `Content-Type` it came with.
+    pub content_type: Option<String>,
+    /// The length of its body, in bytes.
+    pub size_bytes: u64,
+    /// The idempotency key it came with.
+    pub idempotency_key: Option<String>,
+    /// Where it stands.
+    pub status: EventStatus,
+    /// Why it ended without success.
+    pub reason: Option<FinalReason>,
+    /// When its first successful attempt ended.
+    pub delivered_at: Option<Timestamp>,
+    /// Attempts settled so far.
+    pub attempts_total: u32,
+    /// When it is due again, while it waits.
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+/// One delivery of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryDetail {
+    /// Which one.
+    pub delivery: DeliveryRef,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Why it ended without success.
+    pub reason: Option<FinalReason>,
+    /// When it is due again, while it waits.
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+/// An event with everything that happened to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventDetail {
+    /// The event.
+    pub summary: EventSummary,
+    /// Its deliveries.
+    pub deliveries: Vec<DeliveryDetail>,
+    /// All attempts, in their order.
+    pub attempts: Vec<Attempt>,
+}
+
+/// A set of states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusSet(u8);
+
+impl StatusSet {
+    /// All states.
+    pub const ALL: StatusSet = StatusSet(0b11_1111);
+
+    /// Everything that has not reached its destination: waiting, under way, failed and discarded.
+    pub const UNDELIVERED: StatusSet = StatusSet(Self::ALL.0 & !(1 << DeliveryState::Delivered as u8));
+
+    /// One state alone.
+    pub const fn only(state: DeliveryState) -> Self {
+        StatusSet(1 << state as u8)
+    }
+
+    /// Whether `state` is in the set.
+    pub const fn contains(self, state: DeliveryState) -> bool {
+        self.0 & (1 << state as u8) != 0
+    }
+}
+
+/// Which events to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventFilter {
+    /// In one of these states.
+    pub status: StatusSet,
+    /// Sent to this endpoint.
+    pub endpoint_id: Option<EndpointId>,
+    /// Received at this time or later, with the precision of event ids (about 0.25 µs below a millisecond).
+    pub since: Option<Timestamp>,
+    /// Received before this time.
+    pub until: Option<Timestamp>,
+    /// Older than this event: where the next page begins.
+    pub before: Option<EventId>,
+}
+
+impl Default for EventFilter {
+    fn default() -> Self {
+        EventFilter { status: StatusSet::ALL, endpoint_id: None, since: None, until: None, before: None }
+    }
+}
+
+/// The management side of a store.
+#[async_trait]
+pub trait AdminStore: Send + Sync {
+    /// Asks the store for a sign of life that includes its disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Stores a new endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the id is taken.
+    async fn endpoint_insert(&self, endpoint: Endpoint) -> Result<(), StoreError>;
+
+    /// Reads one endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    async fn endpoint_get(&self, tenant_id: TenantId, id: EndpointId) -> Result<Endpoint, StoreError>;
+
+    /// Lists at most `limit` endpoints, oldest first, behind `after`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn endpoint_list(
+        &self,
+        tenant_id: TenantId,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError>;
+
+    /// Replaces an endpoint if its stored version is `expected_version`. `endpoint.version` must be larger.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or [`StoreError::Conflict`] if it was changed meanwhile.
+    async fn endpoint_update_if_version(&self, endpoint: Endpoint, expected_version: u64) -> Result<(), StoreError>;
+
+    /// Deletes an endpoint. Its events stay visible; what was queued for it counts as discarded from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    async fn endpoint_delete(&self, tenant_id: TenantId, id: EndpointId, now: Timestamp) -> Result<(), StoreError>;
+
+    /// The changes of all tenants' endpoints behind `since`, at most `limit`, in their order. Each endpoint appears
+    /// once, in its present form. This is how an instance learns what others did.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn endpoint_changes(&self, since: ChangeSeq, limit: usize) -> Result<Vec<EndpointChange>, StoreError>;
+
+    /// One event with its deliveries and attempts. `now` tells a running lease from one that has ended.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    async fn event_get(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<EventDetail, StoreError>;
+
+    /// Lists at most `limit` events, newest first. Pages that follow each other by `before` show each event that
+    /// existed at the first page and kept its state exactly once.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn event_list(
+        &self,
+        tenant_id: TenantId,
+        filter: EventFilter,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<EventSummary>, StoreError>;
+
+    /// Queues every delivery of an event anew, due at `now`: those that ended and those that wait. The retry policy
+    /// counts from the start; the history stays and attempt numbers go on.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] if an attempt is under way, or if the endpoint is disabled
+    /// or deleted.
+    async fn event_requeue(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError>;
+}

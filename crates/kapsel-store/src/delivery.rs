@@ -1,0 +1,150 @@
+//! Working off the queue: which lanes have work, claiming it under a lease, settling what was done.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kapsel_core::settlement::Decision;
+use kapsel_core::{Attempt, DeliveryRef, EndpointId, Event, InstanceId, Lease, TenantId, Timestamp};
+
+use crate::error::StoreError;
+
+/// The queue of one endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lane {
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// Its owner.
+    pub tenant_id: TenantId,
+    /// When its first delivery became due.
+    pub due_at: Timestamp,
+}
+
+/// What a look over the lanes found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LaneScan {
+    /// Lanes with work that is due, by endpoint id.
+    pub due: Vec<Lane>,
+    /// The earliest time later than `now` at which one of the scanned lanes becomes due.
+    pub next_due_at: Option<Timestamp>,
+}
+
+/// How many deliveries to take from one lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneQuota {
+    /// The lane.
+    pub endpoint_id: EndpointId,
+    /// At most so many.
+    pub quota: usize,
+}
+
+/// What to claim.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// The lease that everything claimed is put under. Its token is fresh for each call.
+    pub lease: Lease,
+    /// Which lanes, and how much of each.
+    pub lanes: Vec<LaneQuota>,
+    /// Stop when the bodies claimed reach so many bytes; the first delivery is claimed whatever its size.
+    pub body_bytes_max: usize,
+}
+
+/// A delivery that the caller may work on until its lease ends.
+#[derive(Debug, Clone)]
+pub struct ClaimedDelivery {
+    /// Which one.
+    pub delivery: DeliveryRef,
+    /// What to deliver.
+    pub event: Arc<Event>,
+    /// The right to do it.
+    pub lease: Lease,
+    /// Attempts settled in all; the next one's number is one more.
+    pub attempts_total: u32,
+    /// Attempts settled since the delivery was last queued; what the retry policy counts.
+    pub attempts_made: u32,
+}
+
+/// A finished attempt and what follows from it.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// The lease under which the attempt was made.
+    pub lease: Lease,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// What follows.
+    pub decision: Decision,
+}
+
+/// What became of one settlement of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It is stored, durably.
+    Written,
+    /// The lease is no longer the stored one; nothing was written.
+    Stale,
+}
+
+/// The delivery side of a store. Lanes of disabled and deleted endpoints are never scanned nor claimed.
+#[async_trait]
+pub trait DeliveryStore: Send + Sync {
+    /// Looks over at most `limit` lanes with queued work, by endpoint id, starting behind `after`. Costs nothing per
+    /// queued row. A scan that found fewer than `limit` due lanes reached the end.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn lane_scan(&self, now: Timestamp, after: Option<EndpointId>, limit: usize) -> Result<LaneScan, StoreError>;
+
+    /// Claims deliveries that are due, the longest due first within each lane, and puts them under the lease. A
+    /// delivery under a lease is due again when the lease ends. No delivery is claimed by two callers.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: some may have been claimed; they come back when the lease ends.
+    async fn delivery_claim_due(
+        &self,
+        now: Timestamp,
+        request: ClaimRequest,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError>;
+
+    /// Writes attempts and what follows from them in one durable transaction, each only if its lease is still the
+    /// stored one. Says for each, in order, what became of it.
+    ///
+    /// A decision to disable the endpoint takes effect in the same transaction, unless it is disabled already.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: the outcome is unknown; repeat. What had been written then is
+    /// [`Settled::Stale`].
+    async fn delivery_settle_if_leased(
+        &self,
+        now: Timestamp,
+        batch: Arc<Vec<Settlement>>,
+    ) -> Result<Vec<Settled>, StoreError>;
+
+    /// Gives leased deliveries back untried: they are due at `now` for everybody. Stale leases are passed over.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn delivery_release_if_leased(
+        &self,
+        now: Timestamp,
+        batch: Vec<(DeliveryRef, Lease)>,
+    ) -> Result<(), StoreError>;
+
+    /// Frees every lease of `owner`, or of everybody, whatever its end: what it covered is due at `now`. Returns how
+    /// many. For the start of an instance that knows the holders to be dead.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn lease_release_all(&self, now: Timestamp, owner: Option<InstanceId>) -> Result<usize, StoreError>;
+
+    /// Takes at most `limit` deliveries of deleted endpoints out of the queue and records them as discarded. Returns
+    /// how many. Deliveries under a lease that has not ended are left for later.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn delivery_discard_of_deleted(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// Forgets at most about `limit` idempotency keys whose window has passed. Returns how many.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn idempotency_prune(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError>;
+}

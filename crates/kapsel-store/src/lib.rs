@@ -1,0 +1,36 @@
+//! The storage contract of Kapsel: what an engine must be able to do, in which units, and with which errors.
+//!
+//! **Is:** four traits cut by who uses them, [`IngestStore`], [`DeliveryStore`], [`AdminStore`] and their sum [`Store`];
+//! the values that go in and come out; the [`EndpointDirectory`] that keeps the endpoints ready in memory; the
+//! [`Handoff`] through which a freshly stored delivery reaches the local dispatcher; the in-memory engine; and the
+//! contract suite that every engine passes (`contract`, behind the feature `contract-suite`).
+//!
+//! **Is not:** it names no SQL type and no driver, opens no file and no socket, and reads no clock: `now` is always a
+//! parameter.
+//!
+//! Read first: [`ingest`] and [`delivery`].
+
+pub mod admin;
+#[cfg(any(test, feature = "contract-suite"))]
+pub mod contract;
+pub mod delivery;
+pub mod directory;
+pub mod error;
+pub mod handoff;
+pub mod ingest;
+pub mod memory;
+
+pub use admin::{
+    AdminStore, ChangeSeq, DeliveryDetail, EndpointChange, EventDetail, EventFilter, EventSummary, StatusSet,
+};
+pub use delivery::{ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneQuota, LaneScan, Settled, Settlement};
+pub use directory::{ActiveEndpoint, EndpointDirectory};
+pub use error::StoreError;
+pub use handoff::{Handoff, Slot};
+pub use ingest::{IngestStore, Ingested, NewDelivery, NewEvent};
+pub use memory::MemoryStore;
+
+/// Everything that an engine does.
+pub trait Store: IngestStore + DeliveryStore + AdminStore {}
+
+impl<T: IngestStore + DeliveryStore + AdminStore> Store for T {}

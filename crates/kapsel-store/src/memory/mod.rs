@@ -1,0 +1,4 @@
+//! The in-memory engine.
+
+/// The in-memory engine.
+pub struct MemoryStore;

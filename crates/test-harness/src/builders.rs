@@ -1,0 +1,115 @@
+//! Endpoints and events that are fine as they are, with the one thing changed that a test is about.
+
+use bytes::Bytes;
+use kapsel_core::endpoint::{MAX_IN_FLIGHT_DEFAULT, SigningSecret, TIMEOUT_SECONDS_DEFAULT};
+use kapsel_core::idempotency::IdempotencyPolicy;
+use kapsel_core::signature::VerificationScheme;
+use kapsel_core::{
+    Endpoint, EndpointConfig, EndpointId, EndpointSecrets, EndpointStatus, Event, EventId, HeaderBlock, RetryPolicy,
+    TenantId, Timestamp,
+};
+use sha2::{Digest, Sha256};
+
+/// The signing secret of built endpoints (vector A of the Standard Webhooks libraries' tests).
+pub const SIGNING_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// Builds an endpoint of the tenant `default`.
+#[derive(Debug, Clone)]
+pub struct EndpointBuilder(Endpoint);
+
+impl EndpointBuilder {
+    /// An enabled endpoint without verification, created at `now`.
+    pub fn new(id: EndpointId, url: &str, now: Timestamp) -> Self {
+        EndpointBuilder(Endpoint {
+            id,
+            tenant_id: TenantId::DEFAULT,
+            config: EndpointConfig {
+                name: "test".to_owned(),
+                url: url.parse().expect("a destination URL"),
+                verification: VerificationScheme::None,
+                idempotency: IdempotencyPolicy::default(),
+                retry: RetryPolicy::default(),
+                retry_statuses: Vec::new(),
+                timeout_seconds: TIMEOUT_SECONDS_DEFAULT,
+                max_in_flight: MAX_IN_FLIGHT_DEFAULT,
+            },
+            secrets: EndpointSecrets {
+                verification: Vec::new(),
+                signing: vec![SigningSecret { key: SIGNING_SECRET.into(), expires_at: None }],
+                headers: Vec::new(),
+            },
+            status: EndpointStatus::Enabled,
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        })
+    }
+
+    /// Owned by another tenant.
+    #[must_use]
+    pub fn tenant(mut self, tenant_id: TenantId) -> Self {
+        self.0.tenant_id = tenant_id;
+        self
+    }
+
+    /// With this verification and its secrets.
+    #[must_use]
+    pub fn verification(mut self, scheme: VerificationScheme, secrets: &[&str]) -> Self {
+        self.0.config.verification = scheme;
+        self.0.secrets.verification = secrets.iter().map(|secret| (*secret).into()).collect();
+        self
+    }
+
+    /// With anything else changed.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Endpoint)) -> Self {
+        change(&mut self.0);
+        self
+    }
+
+    /// The endpoint.
+    pub fn build(self) -> Endpoint {
+        self.0
+    }
+}
+
+/// Builds an event of an endpoint.
+#[derive(Debug, Clone)]
+pub struct EventBuilder(Event);
+
+impl EventBuilder {
+    /// A small JSON event for `endpoint`, received at `now`.
+    pub fn new(id: EventId, endpoint: &Endpoint, now: Timestamp) -> Self {
+        let event = Event {
+            id,
+            tenant_id: endpoint.tenant_id,
+            endpoint_id: endpoint.id,
+            received_at: now,
+            idempotency_key: None,
+            headers: HeaderBlock::from_pairs([("content-type", &b"application/json"[..])]),
+            body: Bytes::new(),
+            body_sha256: [0; 32],
+        };
+        EventBuilder(event).body(&br#"{"hello":"world"}"#[..])
+    }
+
+    /// With this body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.0.body = body.into();
+        self.0.body_sha256 = Sha256::digest(&self.0.body).into();
+        self
+    }
+
+    /// With these headers instead.
+    #[must_use]
+    pub fn headers(mut self, pairs: &[(&str, &str)]) -> Self {
+        self.0.headers = HeaderBlock::from_pairs(pairs.iter().map(|(name, value)| (*name, value.as_bytes())));
+        self
+    }
+
+    /// The event.
+    pub fn build(self) -> Event {
+        self.0
+    }
+}

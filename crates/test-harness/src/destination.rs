@@ -1,0 +1,1 @@
+//! Destinations over real sockets.

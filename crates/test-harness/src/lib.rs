@@ -1,0 +1,20 @@
+//! What tests need and the product does not: clocks that are set by hand, chance from a seed, ready-made endpoints and
+//! events, and destinations that behave well or badly over real sockets.
+//!
+//! **Is not:** part of the program. Only `dev-dependencies` name this crate.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "test code: a failed expectation fails the test"
+)]
+
+pub mod builders;
+pub mod clock;
+pub mod destination;
+pub mod entropy;
+
+pub use builders::{EndpointBuilder, EventBuilder};
+pub use clock::TestClock;
+pub use entropy::SeededEntropy;

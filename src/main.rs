@@ -1,0 +1,2 @@
+//! Kapsel.
+fn main() {}
