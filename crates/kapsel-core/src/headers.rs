@@ -110,6 +110,25 @@ fn split_first(block: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((name, value, rest))
 }
 
+/// The longest header name that a policy can name, in bytes.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// Whether `name` is a header name in the form that a [`HeaderBlock`] keeps: a token (RFC 9110, section 5.6.2) in
+/// lower case. A policy that names a header in another form would never find it.
+pub fn is_lower_case_name(name: &str) -> bool {
+    let is_name_byte =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_name_byte)
+}
+
+/// Reads a header name in any case and keeps it in lower case, for `#[serde(deserialize_with)]`: HTTP knows no case in
+/// names, so nobody should have to think of it when writing a configuration.
+pub(crate) fn deserialize_name<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let mut name: String = serde::Deserialize::deserialize(deserializer)?;
+    name.make_ascii_lowercase();
+    Ok(name)
+}
+
 /// Headers that belong to one connection or are made anew for each request (RFC 9110, section 7.6.1, and the
 /// framing headers). They never travel on and cannot be set as custom headers.
 pub const HOP_BY_HOP: &[&str] = &[
@@ -228,6 +247,17 @@ mod tests {
         assert_eq!(forwarded_name("x-github-event", none, none).as_deref(), Some("x-github-event"));
         let renamed = forwarded_name("webhook-id", none, none);
         assert_eq!(renamed.as_deref(), Some("x-kapsel-source-webhook-id"));
+    }
+
+    #[test]
+    fn names_are_lower_case_tokens() {
+        for name in ["x", "x-signature", "x_1.2", "!#$%&'*+-.^_`|~"] {
+            assert!(is_lower_case_name(name), "{name}");
+        }
+        let long = "a".repeat(NAME_BYTES_MAX + 1);
+        for name in ["", "X-Signature", "a b", "a:", "a\n", "a\0", "é", "(a)", "a/b", &long] {
+            assert!(!is_lower_case_name(name), "{name}");
+        }
     }
 
     #[test]

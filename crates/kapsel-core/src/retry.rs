@@ -196,7 +196,7 @@ mod tests {
             let policy = exponential(base_ms, factor, cap_ms, 100);
             let delay = policy.delay_after(made, unit).unwrap().as_secs_f64();
             let cap = Duration::from_millis(cap_ms).as_secs_f64();
-            let exact = Duration::from_millis(base_ms).as_secs_f64() * factor.powi(made as i32 - 1);
+            let exact = Duration::from_millis(base_ms).as_secs_f64() * factor.powi(i32::try_from(made).unwrap() - 1);
             let nominal = exact.min(cap);
             prop_assert!(delay <= cap + 1e-6);
             prop_assert!(delay >= nominal * 0.75 - 1e-6, "{} below {}", delay, nominal);

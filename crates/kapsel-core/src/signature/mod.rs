@@ -5,5 +5,8 @@
 pub mod inbound;
 pub mod outbound;
 
-pub use inbound::{SignatureError, VerificationScheme, Verifier};
-pub use outbound::OutboundSigner;
+mod mac;
+mod standard_webhooks;
+
+pub use inbound::{InvalidVerification, SignatureError, VerificationScheme, Verifier};
+pub use outbound::{InvalidSigningKey, OutboundSigner};
