@@ -1,0 +1,80 @@
+//! What can be asked of xtask.
+
+use crate::steps::Step;
+
+/// Printed by `help`, and after a command that is not understood.
+pub(crate) const USAGE: &str = "\
+Usage: cargo xtask <command>
+
+  test     every check there is, in this order; stops at the first that fails
+  ci       the same as test
+
+Single steps:
+  fmt      is every file formatted?
+  lint     clippy over all targets and features, warnings are errors
+  layers   who may depend on whom (docs/ARCHITECTURE.md)
+  tidy     paths in docs, file sizes, ignored tests, sleeps and other rules over plain text
+  judges   install the outside libraries that check Kapsel, under target/judges
+
+  help     this text
+";
+
+/// A command line that was understood.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Print the usage.
+    Help,
+    /// Run these steps in this order.
+    Run(&'static [Step]),
+}
+
+impl Command {
+    /// Reads the words after `cargo xtask`. The error is a sentence for the user.
+    pub(crate) fn parse(words: &[String]) -> Result<Command, String> {
+        let [word] = words else {
+            return Err(match words {
+                [] => "which command?".to_owned(),
+                _ => format!("one command is expected, not {}: {}", words.len(), words.join(" ")),
+            });
+        };
+        Ok(match word.as_str() {
+            "help" | "--help" | "-h" => Command::Help,
+            "test" | "ci" => Command::Run(Step::ALL),
+            "fmt" => Command::Run(&[Step::Fmt]),
+            "lint" => Command::Run(&[Step::Lint]),
+            "layers" => Command::Run(&[Step::Layers]),
+            "tidy" => Command::Run(&[Step::Tidy]),
+            "judges" => Command::Run(&[Step::Judges]),
+            unknown => return Err(format!("unknown command: {unknown}")),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, String> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        Command::parse(&words)
+    }
+
+    #[test]
+    fn test_and_ci_run_every_step() {
+        assert_eq!(parse("test"), Ok(Command::Run(Step::ALL)));
+        assert_eq!(parse("ci"), parse("test"));
+    }
+
+    #[test]
+    fn a_single_step_runs_alone() {
+        assert_eq!(parse("layers"), Ok(Command::Run(&[Step::Layers])));
+        assert_eq!(parse("judges"), Ok(Command::Run(&[Step::Judges])));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        assert!(parse("").is_err());
+        assert!(parse("tests").unwrap_err().contains("tests"));
+        assert!(parse("fmt lint").is_err());
+    }
+}
