@@ -1,2 +1,55 @@
-//! Kapsel.
-fn main() {}
+//! Kapsel: accepts webhooks, stores each durably before it answers, delivers it at least once.
+//!
+//! This file parses the command line and runs one command. The parts are put together in `wire.rs`.
+
+mod commands;
+mod config;
+mod operator_key;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Malloc of the platform is a bottleneck under load, and musl's more so.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Self-hosted webhook reliability service.
+#[derive(Debug, Parser)]
+#[command(name = "kapsel", version, about, long_about = None, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: config::Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Accept and deliver webhooks (the default command).
+    Serve(config::Args),
+    /// Receive webhooks, print them and check their signatures; can play a bad destination.
+    Listen(commands::listen::Args),
+    /// Show the whole way of real signed webhooks, with a destination that fails at first.
+    Demo(commands::demo::Args),
+    /// Check the configuration and print what would be in force, secrets hidden.
+    CheckConfig(config::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(args) => commands::serve::run(&args),
+        Command::Listen(args) => commands::listen::run(&args),
+        Command::Demo(args) => commands::demo::run(&args),
+        Command::CheckConfig(args) => commands::check_config::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("kapsel: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `kapsel serve`: the service, until it is told to stop.
+
+use std::process;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::commands::{Failure, runtime};
+use crate::config::{Args, Config, LogConfig, LogFormat};
+use crate::operator_key::OperatorKeyOrigin;
+use crate::wire::Server;
+
+/// Exit code after a second signal: the stop was not a clean one.
+const EXIT_FORCED: i32 = 130;
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let config = Config::load(args)?;
+    start_log(&config.log);
+    runtime()?.block_on(async {
+        // Registered before anything else, so that an early signal is not lost.
+        let mut signals = Signals::register()?;
+        let server = Server::start(&config).await?;
+        print!("{}", welcome(&server, &config));
+        signals.next().await;
+        tracing::info!("stopping; a second signal ends at once");
+        tokio::spawn(async move {
+            signals.next().await;
+            tracing::warn!("ended at once by a second signal");
+            process::exit(EXIT_FORCED);
+        });
+        server.stop().await
+    })
+}
+
+fn start_log(config: &LogConfig) {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&config.filter))
+        .with_writer(std::io::stderr)
+        .with_target(true);
+    match config.format {
+        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}
+
+/// What a person sees at the start: where it listens, and two commands for a first webhook.
+fn welcome(server: &Server, config: &Config) -> String {
+    let base = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", server.addr()));
+    let key = match server.operator_key_origin() {
+        OperatorKeyOrigin::Configured => "$KAPSEL_OPERATOR_KEY".to_owned(),
+        OperatorKeyOrigin::File { path, .. } => format!("$(cat '{}')", path.display()),
+    };
+    let key_note = match server.operator_key_origin() {
+        OperatorKeyOrigin::Configured => "from the configuration".to_owned(),
+        OperatorKeyOrigin::File { path, created: true } => format!("generated into {}", path.display()),
+        OperatorKeyOrigin::File { path, created: false } => format!("in {}", path.display()),
+    };
+    let loopback_allowed = config.security.address_policy.check([127, 0, 0, 1].into()).is_ok();
+    let (destination, note) = if loopback_allowed {
+        ("http://127.0.0.1:9000/", "start the destination with: kapsel listen")
+    } else {
+        (
+            "https://example.com/webhooks",
+            "put your service's URL in; for one on this machine start with KAPSEL_ALLOW_DESTINATIONS=127.0.0.0/8",
+        )
+    };
+    format!(
+        "Kapsel {version}\n\
+         Listening on {local}\n\
+         Data in {folder}\n\
+         Operator key {key_note}\n\
+         \n\
+         A first webhook ({note}):\n\
+         \n\
+         INGEST_URL=$(curl -s {base}/v1/endpoints -H \"Authorization: Bearer {key}\" -H 'Content-Type: application/json' \
+         -d '{{\"name\": \"first\", \"url\": \"{destination}\"}}' | tee /dev/stderr | \
+         sed -n 's/.*\"ingest_url\":\"\\([^\"]*\\)\".*/\\1/p')\n\
+         curl -i \"$INGEST_URL\" -H 'Content-Type: application/json' -d '{{\"hello\": \"world\"}}'\n\
+         \n",
+        version = env!("CARGO_PKG_VERSION"),
+        local = format_args!("http://{}/", server.addr()),
+        folder = config.storage.folder.display(),
+    )
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn register() -> Result<Self, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let register = |kind| signal(kind).map_err(|error| Failure::runtime("listening for signals")(error.into()));
+        Ok(Signals { terminate: register(SignalKind::terminate())?, interrupt: register(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The configuration: flags, environment, a TOML file, defaults, in this order of precedence.
+//!
+//! One struct per area, each with the names, the default and the bounds of its settings beside it.
+
+mod delivery;
+mod log;
+mod security;
+mod server;
+mod sources;
+mod storage;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+pub(crate) use delivery::DeliveryConfig;
+pub(crate) use log::{LogConfig, LogFormat};
+pub(crate) use security::SecurityConfig;
+pub(crate) use server::ServerConfig;
+pub(crate) use sources::ConfigError;
+use sources::{ReportLine, Sources};
+pub(crate) use storage::StorageConfig;
+
+/// Flags of `serve` and `check-config`. Each has the environment variable that is named in its help.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Args {
+    /// TOML file with settings [env: KAPSEL_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder that holds all data [env: KAPSEL_DATA_DIR] [default: ./kapsel-data]
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<String>,
+    /// Address to listen on [env: SERVER_ADDR] [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    server_addr: Option<String>,
+    /// URL under which senders reach this server; ingest URLs begin with it [env: KAPSEL_PUBLIC_URL]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Largest body of a webhook, in bytes [env: KAPSEL_MAX_BODY_BYTES] [default: 10485760]
+    #[arg(long, value_name = "BYTES")]
+    max_body_bytes: Option<String>,
+    /// Memory for bodies that wait to be stored, in bytes [env: KAPSEL_INGEST_MEMORY_BYTES] [default: 268435456]
+    #[arg(long, value_name = "BYTES")]
+    ingest_memory_bytes: Option<String>,
+    /// Private address ranges that may be delivered to, separated by commas [env: KAPSEL_ALLOW_DESTINATIONS]
+    #[arg(long, value_name = "CIDR,...")]
+    allow_destinations: Option<String>,
+    /// PEM file with further certificate authorities of destinations [env: KAPSEL_CA_FILE]
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<String>,
+    /// Headers that never travel on to destinations, separated by commas [env: KAPSEL_DROP_HEADERS]
+    #[arg(long, value_name = "NAME,...")]
+    drop_headers: Option<String>,
+    /// Deliveries under way at once [env: KAPSEL_MAX_IN_FLIGHT] [default: 1024]
+    #[arg(long, value_name = "COUNT")]
+    max_in_flight: Option<String>,
+    /// Time for finishing what is under way when stopped, in seconds [env: KAPSEL_SHUTDOWN_SECONDS] [default: 25]
+    #[arg(long, value_name = "SECONDS")]
+    shutdown_seconds: Option<String>,
+    /// Form of the log: text or json [env: KAPSEL_LOG_FORMAT] [default: text]
+    #[arg(long, value_name = "FORM")]
+    log_format: Option<String>,
+}
+
+impl Args {
+    /// Flags for a private server: its own folder and a free port of the loopback interface.
+    pub(crate) fn private(data_dir: String, allow_destinations: String) -> Self {
+        Args {
+            data_dir: Some(data_dir),
+            server_addr: Some("127.0.0.1:0".to_owned()),
+            allow_destinations: Some(allow_destinations),
+            ..Args::default()
+        }
+    }
+}
+
+/// Everything that can be configured.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// The HTTP server.
+    pub(crate) server: ServerConfig,
+    /// Where data is kept.
+    pub(crate) storage: StorageConfig,
+    /// Delivering to destinations.
+    pub(crate) delivery: DeliveryConfig,
+    /// Keys and what may be reached.
+    pub(crate) security: SecurityConfig,
+    /// The log.
+    pub(crate) log: LogConfig,
+    report: Vec<ReportLine>,
+}
+
+impl Config {
+    /// Reads all sources.
+    ///
+    /// # Errors
+    /// The first setting that is wrong.
+    pub(crate) fn load(args: &Args) -> Result<Self, ConfigError> {
+        Config::load_with(args, |name| std::env::var(name).ok())
+    }
+
+    /// The same with only the flags and the defaults: for a server of the program's own.
+    pub(crate) fn load_without_environment(args: &Args) -> Result<Self, ConfigError> {
+        Config::load_with(args, |_| None)
+    }
+
+    fn load_with(args: &Args, environment: fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let path = args.config.clone().or_else(|| environment("KAPSEL_CONFIG").map(PathBuf::from));
+        let mut sources = Sources::open(path.as_deref(), environment)?;
+        let server = ServerConfig::read(&mut sources, args)?;
+        let storage = StorageConfig::read(&mut sources, args)?;
+        let delivery = DeliveryConfig::read(&mut sources, args)?;
+        let security = SecurityConfig::read(&mut sources, args)?;
+        let log = LogConfig::read(&mut sources, args)?;
+        Ok(Config { server, storage, delivery, security, log, report: sources.finish()? })
+    }
+
+    /// The effective values with where each came from; secrets hidden.
+    pub(crate) fn report(&self) -> String {
+        let mut text = String::new();
+        for line in &self.report {
+            let value = if line.value.is_empty() { "(empty)" } else { &line.value };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{:<26} {value}  [{}]", line.setting.env, line.origin);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(args: &Args) -> Result<Config, ConfigError> {
+        Config::load_without_environment(args)
+    }
+
+    fn file(text: &str) -> (tempfile::TempDir, Args) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kapsel.toml");
+        std::fs::write(&path, text).unwrap();
+        (folder, Args { config: Some(path), ..Args::default() })
+    }
+
+    #[test]
+    fn defaults_are_complete_and_private() {
+        let config = load(&Args::default()).unwrap();
+        assert_eq!(config.server.addr.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.server.body_bytes_max, 10 * 1024 * 1024);
+        assert_eq!(config.storage.folder, PathBuf::from("./kapsel-data"));
+        assert!(config.security.address_policy.check([127, 0, 0, 1].into()).is_err());
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_and_that_beats_the_file() {
+        fn environment(name: &str) -> Option<String> {
+            (name == "SERVER_ADDR" || name == "KAPSEL_MAX_BODY_BYTES").then(|| match name {
+                "SERVER_ADDR" => "127.0.0.1:2".to_owned(),
+                _ => "2000".to_owned(),
+            })
+        }
+        let (_folder, mut args) = file("server_addr = \"127.0.0.1:1\"\nmax_body_bytes = 1000\nmax_in_flight = 7");
+        args.server_addr = Some("127.0.0.1:3".to_owned());
+        let config = Config::load_with(&args, environment).unwrap();
+        assert_eq!(config.server.addr.port(), 3);
+        assert_eq!(config.server.body_bytes_max, 2_000);
+        assert_eq!(config.delivery.in_flight_max, 7);
+    }
+
+    #[test]
+    fn every_error_is_one_line_that_names_the_setting() {
+        let with = |change: fn(&mut Args)| {
+            let mut args = Args::default();
+            change(&mut args);
+            load(&args).unwrap_err().to_string()
+        };
+        let cases = [
+            (with(|args| args.server_addr = Some("here".to_owned())), "SERVER_ADDR"),
+            (with(|args| args.allow_destinations = Some("10.0.0.0/40".to_owned())), "KAPSEL_ALLOW_DESTINATIONS"),
+            (with(|args| args.max_body_bytes = Some("ten".to_owned())), "KAPSEL_MAX_BODY_BYTES"),
+            (with(|args| args.ingest_memory_bytes = Some("1000".to_owned())), "KAPSEL_INGEST_MEMORY_BYTES"),
+            (with(|args| args.max_in_flight = Some("0".to_owned())), "KAPSEL_MAX_IN_FLIGHT"),
+            (with(|args| args.public_url = Some("nowhere".to_owned())), "KAPSEL_PUBLIC_URL"),
+            (with(|args| args.log_format = Some("xml".to_owned())), "KAPSEL_LOG_FORMAT"),
+            (with(|args| args.ca_file = Some("/no/such/file.pem".to_owned())), "KAPSEL_CA_FILE"),
+        ];
+        for (message, name) in cases {
+            assert!(message.starts_with(name), "{message}");
+            assert!(!message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_file_may_hold_lists_but_no_unknown_settings() {
+        let (_folder, args) = file("allow_destinations = [\"10.0.0.0/8\", \"192.168.1.0/24\"]");
+        let config = load(&args).unwrap();
+        assert!(config.security.address_policy.check([10, 1, 2, 3].into()).is_ok());
+        let (_folder, args) = file("allow_destination = \"10.0.0.0/8\"");
+        assert!(load(&args).unwrap_err().to_string().contains("unknown setting \"allow_destination\""));
+        let (_folder, args) = file("this is not toml");
+        assert!(load(&args).unwrap_err().to_string().contains("kapsel.toml"));
+    }
+
+    #[test]
+    fn the_report_hides_secrets() {
+        let (_folder, args) = file("operator_key = \"very-secret-operator-key-0123456789\"");
+        let report = load(&args).unwrap().report();
+        assert!(!report.contains("very-secret"), "{report}");
+        assert!(report.contains("KAPSEL_OPERATOR_KEY") && report.contains("(set, hidden)"), "{report}");
+        let (_folder, args) = file("operator_key = \"short-secret\"");
+        let message = load(&args).unwrap_err().to_string();
+        assert!(message.starts_with("KAPSEL_OPERATOR_KEY") && !message.contains("short-secret"), "{message}");
+    }
+
+    #[test]
+    fn a_database_url_is_refused_rather_than_ignored() {
+        fn environment(name: &str) -> Option<String> {
+            (name == "DATABASE_URL").then(|| "postgres://user:password@db/kapsel".to_owned())
+        }
+        let message = Config::load_with(&Args::default(), environment).unwrap_err().to_string();
+        assert!(message.starts_with("DATABASE_URL") && !message.contains("password"), "{message}");
+    }
+}

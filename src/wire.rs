@@ -1,0 +1,239 @@
+//! Puts the parts together: the only place that picks engine, clock, entropy and transport.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kapsel_api::{Api, ApiSettings, Readiness, ServerSettings};
+use kapsel_core::{Clock, Entropy, IdGenerator, InstanceId, SystemClock, SystemEntropy};
+use kapsel_delivery::{DeliverySettings, Dispatcher, HttpSettings, HttpTransport, Janitor};
+use kapsel_store::{DeliveryStore as _, EndpointDirectory};
+use kapsel_store_sqlite::{SqliteOptions, SqliteStore};
+use secrecy::SecretString;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::commands::Failure;
+use crate::config::{Config, DeliveryConfig, ServerConfig};
+use crate::operator_key::{self, OperatorKeyOrigin};
+
+/// Connections that wait to be accepted. The kernel's own limit may be lower.
+const BACKLOG: i32 = 4_096;
+/// What is kept of the time for stopping, so that leases can be given back and the store closed.
+const STOP_RESERVE: Duration = Duration::from_millis(500);
+
+/// A running server.
+pub(crate) struct Server {
+    addr: SocketAddr,
+    operator_key: SecretString,
+    operator_key_origin: OperatorKeyOrigin,
+    stop_limit: Duration,
+    readiness: Arc<Readiness>,
+    store: SqliteStore,
+    api: Api,
+    dispatcher: Arc<Dispatcher>,
+    stopping: watch::Sender<bool>,
+    http: JoinHandle<usize>,
+    background: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Opens the store, frees what a dead process left leased, and serves.
+    ///
+    /// # Errors
+    /// What could not be set up.
+    pub(crate) async fn start(config: &Config) -> Result<Self, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        // First of all, so that an occupied address is reported before anything is opened.
+        let listener = bind(config.server.addr)
+            .map_err(|error| Failure::runtime("listening")(format!("{}: {error}", config.server.addr).into()))?;
+        let addr = listener.local_addr().map_err(|error| Failure::runtime("listening")(error.into()))?;
+
+        let store = open_store(config).await?;
+        let (operator_key, operator_key_origin) = operator_key(config, &*entropy)?;
+        let freed = store
+            .lease_release_all(clock.now(), None)
+            .await
+            .map_err(|error| Failure::runtime("freeing the leases of the last run")(error.into()))?;
+        if freed > 0 {
+            tracing::info!(deliveries = freed, "interrupted deliveries go on");
+        }
+        let directory = EndpointDirectory::load(Arc::new(store.clone()) as _)
+            .await
+            .map_err(|error| Failure::runtime("reading the endpoints")(error.into()))?;
+        let directory = Arc::new(directory);
+
+        let dispatcher = Arc::new(Dispatcher::new(
+            kapsel_delivery::Deps {
+                store: Arc::new(store.clone()) as _,
+                directory: Arc::clone(&directory),
+                transport: Arc::new(transport(config)?),
+                clock: Arc::clone(&clock),
+                entropy: Arc::clone(&entropy),
+                instance: IdGenerator::new(Arc::clone(&entropy)).next::<InstanceId>(clock.now()),
+            },
+            delivery_settings(&config.delivery),
+        ));
+        let readiness = Arc::new(Readiness::new());
+        let api = Api::new(
+            kapsel_api::Deps {
+                store: Arc::new(store.clone()) as _,
+                directory: Arc::clone(&directory),
+                handoff: dispatcher.handoff(),
+                clock: Arc::clone(&clock),
+                entropy: Arc::clone(&entropy),
+                wake_delivery: dispatcher.waker(),
+                readiness: Arc::clone(&readiness),
+            },
+            api_settings(&config.server, config, operator_key.clone()),
+        );
+
+        let (stopping, stopped) = watch::channel(false);
+        let janitor = Janitor::new(Arc::new(store.clone()) as _, directory, clock, entropy);
+        let background = vec![
+            tokio::spawn({
+                let (dispatcher, stopped) = (Arc::clone(&dispatcher), stopped.clone());
+                async move { dispatcher.run(told(stopped)).await }
+            }),
+            tokio::spawn({
+                let stopped = stopped.clone();
+                async move { janitor.run(told(stopped)).await }
+            }),
+        ];
+        let http = tokio::spawn(kapsel_api::serve(
+            listener,
+            api.router(),
+            ServerSettings::default(),
+            told(stopped),
+            config.server.shutdown.saturating_sub(STOP_RESERVE),
+        ));
+        readiness.set_ready();
+        Ok(Server {
+            addr,
+            operator_key,
+            operator_key_origin,
+            stop_limit: config.server.shutdown,
+            readiness,
+            store,
+            api,
+            dispatcher,
+            stopping,
+            http,
+            background,
+        })
+    }
+
+    /// Where it listens.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The key of its management API.
+    pub(crate) fn operator_key(&self) -> &SecretString {
+        &self.operator_key
+    }
+
+    /// Where that key came from.
+    pub(crate) fn operator_key_origin(&self) -> &OperatorKeyOrigin {
+        &self.operator_key_origin
+    }
+
+    /// Stops in order: no more requests, everything accepted answered, attempts finished or given back, results
+    /// written, the store closed. All of it within the configured time and the few seconds that writing takes.
+    ///
+    /// # Errors
+    /// The store could not be closed properly. Nothing durable is lost by that.
+    pub(crate) async fn stop(self) -> Result<(), Failure> {
+        let end = tokio::time::Instant::now() + self.stop_limit.saturating_sub(STOP_RESERVE);
+        self.readiness.set_stopping();
+        self.stopping.send_replace(true);
+        // Side by side, so that both have the whole time. What is accepted from now on gets no slot at the dispatcher:
+        // it is stored as due and delivered after the next start.
+        let requests = async {
+            // A panic in the accept loop has been reported; what counts now is an orderly end.
+            let _ = self.http.await;
+            if tokio::time::timeout_at(end, self.api.drain()).await.is_err() {
+                tracing::warn!("not everything that was accepted could be committed in time");
+            }
+        };
+        let left = end.saturating_duration_since(tokio::time::Instant::now());
+        let ((), report) = tokio::join!(requests, self.dispatcher.drain(left));
+        tracing::info!(finished = report.finished, given_back = report.released, left = report.left, "stopped");
+        for task in self.background {
+            let _ = task.await;
+        }
+        self.store.close().await;
+        Ok(())
+    }
+}
+
+/// Waits until the program is to stop.
+async fn told(mut stopped: watch::Receiver<bool>) {
+    // The sender lives as long as the server; without it, it is time to stop as well.
+    let _ = stopped.wait_for(|stopping| *stopping).await;
+}
+
+fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for connections of the last run to time out.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+async fn open_store(config: &Config) -> Result<SqliteStore, Failure> {
+    let options = SqliteOptions::new(config.storage.folder.clone());
+    // Opening reads and may migrate: work for a thread that may block.
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
+    opened
+        .map_err(|error| Failure::runtime("opening the data folder")(error.into()))?
+        .map_err(|error| Failure::runtime("opening the data folder")(error.into()))
+}
+
+fn operator_key(config: &Config, entropy: &dyn Entropy) -> Result<(SecretString, OperatorKeyOrigin), Failure> {
+    match &config.security.operator_key {
+        Some(key) => Ok((key.clone(), OperatorKeyOrigin::Configured)),
+        None => operator_key::load_or_create(&config.storage.folder, entropy)
+            .map_err(|error| Failure::runtime("reading the operator key")(error.into())),
+    }
+}
+
+fn transport(config: &Config) -> Result<HttpTransport, Failure> {
+    let mut settings = HttpSettings::default();
+    if let Some(path) = &config.delivery.ca_file {
+        let fail = |error: Box<dyn std::error::Error + Send + Sync>| {
+            Failure::runtime("reading KAPSEL_CA_FILE")(format!("{}: {error}", path.display()).into())
+        };
+        let pem = std::fs::read(path).map_err(|error| fail(error.into()))?;
+        let certificates = settings.trust_pem(&pem).map_err(|error| fail(error.into()))?;
+        if certificates == 0 {
+            return Err(fail("holds no certificate".into()));
+        }
+    }
+    HttpTransport::new(config.security.address_policy.clone(), &settings)
+        .map_err(|error| Failure::runtime("setting up deliveries")(error.into()))
+}
+
+fn delivery_settings(config: &DeliveryConfig) -> DeliverySettings {
+    DeliverySettings {
+        in_flight_max: config.in_flight_max,
+        denied_headers: config.denied_headers.clone(),
+        ..DeliverySettings::default()
+    }
+}
+
+fn api_settings(server: &ServerConfig, config: &Config, operator_key: SecretString) -> ApiSettings {
+    ApiSettings {
+        body_bytes_max: server.body_bytes_max,
+        queue_bytes_max: server.memory_bytes_max,
+        public_url: server.public_url.clone(),
+        address_policy: config.security.address_policy.clone(),
+        operator_key,
+        ..ApiSettings::default()
+    }
+}

@@ -1,0 +1,15 @@
+//! The whole product: the built program over real HTTP, with real destinations, killed and restarted.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+#![allow(unreachable_pub, missing_docs, reason = "the modules of one test binary")]
+
+mod bad_input;
+mod commands;
+mod crash;
+mod duplicates;
+mod first_webhook;
+mod hostile;
+mod judges;
+mod octokit;
+mod program;
+mod vendors;

@@ -1,0 +1,234 @@
+//! The built program as a child process, and a client that talks to it.
+
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// The operator key of every started program.
+pub const OPERATOR_KEY: &str = "operator-key-of-the-tests-0123456789";
+/// Nothing that a test waits for takes this long.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A command of the built program with none of the caller's settings.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kapsel"));
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(std::env::vars().filter(|(name, _)| name == "PATH" || name == "HOME"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// A running server.
+pub struct Program {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    /// `http://127.0.0.1:PORT`
+    pub base: String,
+    /// Everything it said until it listened.
+    pub greeting: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// What an HTTP request brought back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
+    }
+
+    /// The error code of an error answer.
+    pub fn code(&self) -> String {
+        self.json()["error"]["code"].as_str().unwrap_or_else(|| panic!("no error code: {:?}", self.body)).to_owned()
+    }
+
+    /// The answer if its status is the expected one.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.body));
+        self
+    }
+}
+
+impl Program {
+    /// Starts a server on a free port, with destinations on the loopback interface allowed.
+    pub async fn start(folder: &Path) -> Self {
+        Program::start_with(folder, &[("KAPSEL_ALLOW_DESTINATIONS", "127.0.0.0/8")]).await
+    }
+
+    /// Starts a server on a free port with these settings.
+    pub async fn start_with(folder: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = command(&["serve"]);
+        command
+            .env("KAPSEL_DATA_DIR", folder)
+            .env("SERVER_ADDR", "127.0.0.1:0")
+            .env("KAPSEL_OPERATOR_KEY", OPERATOR_KEY)
+            .env("RUST_LOG", "warn")
+            .envs(settings.iter().copied())
+            .stderr(Stdio::inherit());
+        let mut child = command.spawn().expect("the built program starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("a piped stdout"));
+        let (base, greeting) = tokio::time::timeout(PATIENCE, greeting(&mut stdout)).await.expect("it listens in time");
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Program { child, stdout, base, greeting, client }
+    }
+
+    /// Sends any request.
+    pub async fn request(&self, request: Request<Full<Bytes>>) -> Result<Answer, String> {
+        send(&self.client, request).await
+    }
+
+    /// The client, for requests that go on while this is borrowed elsewhere.
+    pub fn client(&self) -> Client<HttpConnector, Full<Bytes>> {
+        self.client.clone()
+    }
+
+    /// Calls the management API.
+    pub async fn manage(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {OPERATOR_KEY}"))
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body.map(|body| body.to_string()).unwrap_or_default())))
+            .expect("a well-formed request");
+        self.request(request).await.expect("the program answers")
+    }
+
+    /// Creates an endpoint and returns what the program says of it.
+    pub async fn create_endpoint(&self, body: Value) -> Value {
+        self.manage(Method::POST, "/v1/endpoints", Some(body)).await.expect(201).json()
+    }
+
+    /// Posts a webhook.
+    pub async fn post(&self, url: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+        self.request(post_request(url, headers, body)).await.expect("the program answers")
+    }
+
+    /// One event with its attempts.
+    pub async fn event(&self, id: &str) -> Value {
+        self.manage(Method::GET, &format!("/v1/events/{id}"), None).await.expect(200).json()
+    }
+
+    /// Waits until an event is in this state. The program offers no event stream, so it is asked again and again.
+    pub async fn wait_for_status(&self, id: &str, status: &str) -> Value {
+        let poll = async {
+            loop {
+                let event = self.event(id).await;
+                if event["status"] == status {
+                    return event;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await; // paced: polling an HTTP API
+            }
+        };
+        tokio::time::timeout(PATIENCE, poll).await.unwrap_or_else(|_| panic!("{id} did not become {status}"))
+    }
+
+    /// All events with this status filter, page by page.
+    pub async fn list_events(&self, filter: &str) -> Vec<Value> {
+        let mut events = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let path = format!("/v1/events?limit=250{filter}{cursor}");
+            let page = self.manage(Method::GET, &path, None).await.expect(200).json();
+            events.extend(page["data"].as_array().expect("a list").iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return events,
+            }
+        }
+    }
+
+    /// SIGKILL, and waits until it is dead.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it can be killed");
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub async fn terminate(mut self) -> ExitStatus {
+        signal_terminate(&self.child);
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends in time").expect("it can be waited for")
+    }
+
+    /// Its resident memory, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let pid = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a memory line");
+        let kib: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
+        kib * 1024
+    }
+
+    /// The next line that it prints.
+    pub async fn next_line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let read = self.stdout.read_line(&mut line).await.expect("readable output");
+        (read > 0).then_some(line)
+    }
+}
+
+/// Sends SIGTERM. The standard library knows only SIGKILL.
+pub fn signal_terminate(child: &Child) {
+    let pid = child.id().expect("it runs").to_string();
+    let status = std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there");
+    assert!(status.success());
+}
+
+async fn greeting(stdout: &mut BufReader<ChildStdout>) -> (String, String) {
+    let mut said = String::new();
+    let mut base = String::new();
+    loop {
+        let mut line = String::new();
+        let read = stdout.read_line(&mut line).await.expect("readable output");
+        assert!(read > 0, "the program ended before it listened: {said}");
+        if let Some(url) = line.strip_prefix("Listening on ") {
+            base = url.trim().trim_end_matches('/').to_owned();
+        }
+        said.push_str(&line);
+        // The two commands of the greeting end it.
+        if line.starts_with("curl -i") {
+            return (base, said);
+        }
+    }
+}
+
+/// A POST with these headers.
+pub fn post_request(url: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    let mut request = Request::post(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Full::new(body.into())).expect("a well-formed request")
+}
+
+/// Sends a request and reads the whole answer.
+pub async fn send(
+    client: &Client<HttpConnector, Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, String> {
+    let response = client.request(request).await.map_err(|error| format!("{error:?}"))?;
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.map_err(|error| format!("{error:?}"))?.to_bytes();
+    Ok(Answer { status: head.status, headers: head.headers, body })
+}
