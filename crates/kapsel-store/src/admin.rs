@@ -37,15 +37,17 @@ pub struct EventSummary {
     pub size_bytes: u64,
     /// The idempotency key it came with.
     pub idempotency_key: Option<String>,
-    /// Where it stands.
+    /// Where it stands: the state of its delivery. With several deliveries, the first of delivering, pending, received,
+    /// failed, discarded, delivered that one of them is in.
     pub status: EventStatus,
-    /// Why it ended without success.
+    /// Why it ended without success; with several deliveries, why the first one (by id) in the state `status` did.
     pub reason: Option<FinalReason>,
     /// When its first successful attempt ended.
     pub delivered_at: Option<Timestamp>,
-    /// Attempts settled so far.
+    /// Attempts settled so far, over all its deliveries.
     pub attempts_total: u32,
-    /// When it is due again, while it waits.
+    /// When it is due again, while it is received or pending; with several deliveries, the earliest such time of those
+    /// in the state `status`.
     pub next_attempt_at: Option<Timestamp>,
 }
 
@@ -67,9 +69,9 @@ pub struct DeliveryDetail {
 pub struct EventDetail {
     /// The event.
     pub summary: EventSummary,
-    /// Its deliveries.
+    /// Its deliveries, by id.
     pub deliveries: Vec<DeliveryDetail>,
-    /// All attempts, in their order.
+    /// All attempts: delivery after delivery, by number within each.
     pub attempts: Vec<Attempt>,
 }
 
@@ -102,9 +104,9 @@ pub struct EventFilter {
     pub status: StatusSet,
     /// Sent to this endpoint.
     pub endpoint_id: Option<EndpointId>,
-    /// Received at this time or later, with the precision of event ids (about 0.25 µs below a millisecond).
+    /// Received at this time or later, as event ids tell it: from [`EventId::lower_bound`] of this time on.
     pub since: Option<Timestamp>,
-    /// Received before this time.
+    /// Received before this time, in the same sense.
     pub until: Option<Timestamp>,
     /// Older than this event: where the next page begins.
     pub before: Option<EventId>,
@@ -128,7 +130,7 @@ pub trait AdminStore: Send + Sync {
     /// Stores a new endpoint.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if the id is taken.
+    /// [`StoreError::Conflict`] if the id is taken, be it by a deleted endpoint or by another tenant's.
     async fn endpoint_insert(&self, endpoint: Endpoint) -> Result<(), StoreError>;
 
     /// Reads one endpoint.
@@ -148,7 +150,8 @@ pub trait AdminStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Endpoint>, StoreError>;
 
-    /// Replaces an endpoint if its stored version is `expected_version`. `endpoint.version` must be larger.
+    /// Replaces an endpoint if its stored version is `expected_version`. `endpoint.version` must be larger. The time of
+    /// its creation stays as stored.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], or [`StoreError::Conflict`] if it was changed meanwhile.
@@ -190,7 +193,7 @@ pub trait AdminStore: Send + Sync {
     /// counts from the start; the history stays and attempt numbers go on.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] if an attempt is under way, or if the endpoint is disabled
-    /// or deleted.
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] with, the first that applies: "an attempt is under way", "the
+    /// endpoint is deleted", "the endpoint is disabled; enable it first". Then nothing was queued.
     async fn event_requeue(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError>;
 }

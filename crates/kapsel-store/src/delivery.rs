@@ -24,7 +24,7 @@ pub struct Lane {
 pub struct LaneScan {
     /// Lanes with work that is due, by endpoint id.
     pub due: Vec<Lane>,
-    /// The earliest time later than `now` at which one of the scanned lanes becomes due.
+    /// When the first of the scanned lanes that are not due becomes so.
     pub next_due_at: Option<Timestamp>,
 }
 
@@ -44,12 +44,13 @@ pub struct ClaimRequest {
     pub lease: Lease,
     /// Which lanes, and how much of each.
     pub lanes: Vec<LaneQuota>,
-    /// Stop when the bodies claimed reach so many bytes; the first delivery is claimed whatever its size.
+    /// At most so many bytes of bodies over all lanes together; the claim ends in front of the first delivery that
+    /// would go beyond. The very first delivery is claimed whatever its size.
     pub body_bytes_max: usize,
 }
 
 /// A delivery that the caller may work on until its lease ends.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimedDelivery {
     /// Which one.
     pub delivery: DeliveryRef,
@@ -68,7 +69,7 @@ pub struct ClaimedDelivery {
 pub struct Settlement {
     /// The lease under which the attempt was made.
     pub lease: Lease,
-    /// The attempt.
+    /// The attempt. Its duration is kept to the microsecond.
     pub attempt: Attempt,
     /// What follows.
     pub decision: Decision,
@@ -86,15 +87,17 @@ pub enum Settled {
 /// The delivery side of a store. Lanes of disabled and deleted endpoints are never scanned nor claimed.
 #[async_trait]
 pub trait DeliveryStore: Send + Sync {
-    /// Looks over at most `limit` lanes with queued work, by endpoint id, starting behind `after`. Costs nothing per
-    /// queued row. A scan that found fewer than `limit` due lanes reached the end.
+    /// Looks over the lanes with queued work, by endpoint id, starting behind `after`, until `limit` due lanes are
+    /// found; lanes behind the last of these are not scanned. Costs nothing per queued row. A scan that found fewer
+    /// than `limit` due lanes reached the end.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     async fn lane_scan(&self, now: Timestamp, after: Option<EndpointId>, limit: usize) -> Result<LaneScan, StoreError>;
 
-    /// Claims deliveries that are due, the longest due first within each lane, and puts them under the lease. A
-    /// delivery under a lease is due again when the lease ends. No delivery is claimed by two callers.
+    /// Claims deliveries that are due, lane by lane in the order of the request, the longest due first within each lane
+    /// (by id where that is equal), and puts them under the lease. A delivery under a lease is due again when the lease
+    /// ends. No delivery is claimed by two callers.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: some may have been claimed; they come back when the lease ends.
@@ -104,10 +107,12 @@ pub trait DeliveryStore: Send + Sync {
         request: ClaimRequest,
     ) -> Result<Vec<ClaimedDelivery>, StoreError>;
 
-    /// Writes attempts and what follows from them in one durable transaction, each only if its lease is still the
-    /// stored one. Says for each, in order, what became of it.
+    /// Writes attempts and what follows from them in one durable transaction, each only if its lease's token is still
+    /// the stored one; a lease that has ended counts as long as nobody else claimed the delivery. Says for each, in
+    /// order, what became of it.
     ///
-    /// A decision to disable the endpoint takes effect in the same transaction, unless it is disabled already.
+    /// A decision to disable the endpoint takes effect in the same transaction, as a change made at `now`, unless it is
+    /// disabled or deleted already.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: the outcome is unknown; repeat. What had been written then is
@@ -136,13 +141,14 @@ pub trait DeliveryStore: Send + Sync {
     async fn lease_release_all(&self, now: Timestamp, owner: Option<InstanceId>) -> Result<usize, StoreError>;
 
     /// Takes at most `limit` deliveries of deleted endpoints out of the queue and records them as discarded. Returns
-    /// how many. Deliveries under a lease that has not ended are left for later.
+    /// how many; 0 when nothing is left to take. Deliveries under a lease that has not ended are left for later.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     async fn delivery_discard_of_deleted(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError>;
 
-    /// Forgets at most about `limit` idempotency keys whose window has passed. Returns how many.
+    /// Forgets at most about `limit` idempotency keys whose window has passed. Returns how many; 0 when nothing is left
+    /// to forget.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

@@ -15,7 +15,7 @@ pub struct NewEvent {
     pub event: Arc<Event>,
     /// What tells duplicates of it, scoped to `event.endpoint_id`.
     pub key: Option<IdempotencyKey>,
-    /// One per endpoint that it goes to.
+    /// One per endpoint that it goes to; at least one.
     pub deliveries: Vec<NewDelivery>,
 }
 
@@ -57,7 +57,8 @@ pub trait IngestStore: Send + Sync {
     /// machine. Duplicates are told within the batch too: the first one wins. An event whose id is already stored is
     /// [`Ingested::Created`] again and changes nothing, so a batch may be repeated as a whole.
     ///
-    /// Keys are compared within `key.window` before `now`; an older use of the key does not count.
+    /// A key is remembered from its first use until that use's `key.window` has passed; from that moment on it is as if
+    /// it had never been used. Duplicates do not prolong it.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: the outcome is unknown; repeat with the same ids.

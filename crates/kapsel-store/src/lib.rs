@@ -1,8 +1,8 @@
 //! The storage contract of Kapsel: what an engine must be able to do, in which units, and with which errors.
 //!
-//! **Is:** four traits cut by who uses them, [`IngestStore`], [`DeliveryStore`], [`AdminStore`] and their sum [`Store`];
-//! the values that go in and come out; the [`EndpointDirectory`] that keeps the endpoints ready in memory; the
-//! [`Handoff`] through which a freshly stored delivery reaches the local dispatcher; the in-memory engine; and the
+//! **Is:** four traits cut by who uses them, [`IngestStore`], [`DeliveryStore`], [`AdminStore`] and their sum
+//! [`Store`]; the values that go in and come out; the [`EndpointDirectory`] that keeps the endpoints ready in memory;
+//! the [`Handoff`] through which a freshly stored delivery reaches the local dispatcher; the in-memory engine; and the
 //! contract suite that every engine passes (`contract`, behind the feature `contract-suite`).
 //!
 //! **Is not:** it names no SQL type and no driver, opens no file and no socket, and reads no clock: `now` is always a

@@ -1,1 +1,181 @@
-//! The contract suite.
+//! The contract suite: what every engine must do, as one named test per case.
+//!
+//! An engine's tests call [`contract_suite!`](crate::contract_suite) once with a function that makes a fresh store:
+//!
+//! ```text
+//! async fn fresh() -> Fixture {
+//!     let folder = tempfile::tempdir().unwrap();
+//!     Fixture::keeping(Arc::new(MyStore::open(folder.path()).await.unwrap()), folder)
+//! }
+//!
+//! kapsel_store::contract_suite!(fresh);
+//! ```
+//!
+//! Cases are grouped by theme, one file each. [`differential`] compares engines with each other on random operations.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "test code: a failed expectation fails the test"
+)]
+
+use std::any::Any;
+use std::sync::Arc;
+
+use crate::Store;
+
+pub mod admin;
+pub mod claim;
+pub mod differential;
+pub mod ingest;
+pub mod lanes;
+pub mod pages;
+pub mod settle;
+pub mod tenants;
+mod world;
+
+pub use world::World;
+
+/// A fresh, empty store.
+pub struct Fixture {
+    store: Arc<dyn Store>,
+    /// Dropped after the store.
+    keep: Box<dyn Any + Send + Sync>,
+}
+
+impl Fixture {
+    /// A store that needs nothing but itself.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Fixture::keeping(store, ())
+    }
+
+    /// A store and what must live as long as it does, such as the guard of its temporary folder.
+    pub fn keeping(store: Arc<dyn Store>, keep: impl Any + Send + Sync) -> Self {
+        Fixture { store, keep: Box::new(keep) }
+    }
+}
+
+/// Expands to one `#[tokio::test]` per case. The argument names an `async fn() -> Fixture` that makes a fresh, empty
+/// store. The calling crate needs tokio with the features `macros` and `rt-multi-thread`.
+#[macro_export]
+macro_rules! contract_suite {
+    ($factory:expr) => {
+        $crate::contract_suite! { @cases $factory,
+            ingest::{
+                same_key_twice_is_one_event,
+                duplicate_within_a_batch_is_one_event,
+                concurrent_same_key_is_one_event,
+                explicit_key_with_other_body_conflicts,
+                provider_id_with_other_body_replays,
+                key_is_forgotten_after_its_window,
+                keys_are_scoped_to_the_endpoint,
+                idempotency_prune_forgets_only_expired_keys,
+                repeated_batch_changes_nothing,
+                repeated_batch_after_delivery_does_not_requeue,
+                repeated_event_is_created_though_its_key_moved_on,
+                body_and_headers_are_byte_exact,
+                event_stored_under_a_lease_is_due_at_its_end,
+            }
+            claim::{
+                claim_is_exclusive,
+                expired_lease_is_reclaimed,
+                running_lease_is_not_claimed,
+                claim_respects_quota_and_byte_budget,
+                claim_takes_longest_due_first,
+                claim_goes_lane_by_lane,
+                blocked_endpoint_delays_nobody,
+                release_makes_due_again,
+                release_under_a_stale_lease_is_passed_over,
+                lease_release_all_frees_only_the_owner,
+                lease_release_all_without_an_owner_frees_everything,
+            }
+            settle::{
+                stale_token_writes_nothing,
+                settle_twice_is_stale,
+                concurrent_settlements_are_written_once,
+                late_settlement_counts_until_somebody_else_claims,
+                settlements_of_a_batch_are_told_apart,
+                retry_is_due_at_its_time,
+                failed_delivery_has_its_reason,
+                delivered_at_is_the_end_of_the_first_success,
+                gone_disables_the_endpoint_and_parks_its_queue,
+                gone_leaves_a_disabled_or_deleted_endpoint_as_it_is,
+                attempt_round_trips_every_outcome,
+            }
+            lanes::{
+                lane_scan_finds_due_lanes_of_enabled_endpoints,
+                lane_scan_reports_next_due_time,
+                lanes_page_by_endpoint_id,
+                deleted_endpoint_discards_its_queue,
+                settlement_after_the_endpoint_was_deleted,
+                discard_of_deleted_goes_in_steps,
+            }
+            admin::{
+                store_gives_a_sign_of_life,
+                endpoint_round_trips,
+                endpoint_id_is_taken_once,
+                endpoint_update_needs_its_version,
+                concurrent_updates_from_one_version_let_one_through,
+                endpoint_list_pages_by_id,
+                endpoint_changes_are_ordered_and_complete,
+                requeue_starts_attempts_anew_and_keeps_history,
+                requeue_brings_back_what_was_delivered,
+                requeue_makes_a_waiting_delivery_due_now,
+                requeue_refuses_while_delivering,
+                requeue_refuses_without_an_enabled_endpoint,
+            }
+            pages::{
+                every_event_is_in_exactly_one_state,
+                undelivered_lists_everything_undelivered,
+                pages_are_total_and_stable,
+                filters_by_time_endpoint_and_status,
+                summary_shows_what_came_in,
+                event_with_several_deliveries_shows_the_most_open_one,
+            }
+            tenants::{
+                tenants_never_meet,
+            }
+        }
+    };
+    (@cases $factory:expr, $($theme:ident::{ $($case:ident,)* })*) => {
+        $($(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let fixture: $crate::contract::Fixture = $factory().await;
+                $crate::contract::$theme::$case($crate::contract::World::new(fixture)).await;
+            }
+        )*)*
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MemoryStore;
+
+    fn fresh() -> std::future::Ready<Fixture> {
+        std::future::ready(Fixture::new(Arc::new(MemoryStore::new())))
+    }
+
+    crate::contract_suite!(fresh);
+
+    /// A case that is written but not listed would never run.
+    #[test]
+    fn every_case_is_listed() {
+        let listed = include_str!("mod.rs");
+        let themes = [
+            include_str!("admin.rs"),
+            include_str!("claim.rs"),
+            include_str!("ingest.rs"),
+            include_str!("lanes.rs"),
+            include_str!("pages.rs"),
+            include_str!("settle.rs"),
+            include_str!("tenants.rs"),
+        ];
+        let cases = themes.iter().flat_map(|theme| theme.lines()).filter_map(|line| line.strip_prefix("pub async fn "));
+        for case in cases.filter_map(|rest| rest.split('(').next()) {
+            assert!(listed.contains(&format!("                {case},\n")), "{case} is not in contract_suite!");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Managing endpoints and looking at events in memory.
+
+use std::ops::Bound;
+
+use async_trait::async_trait;
+use kapsel_core::{Endpoint, EndpointId, EndpointStatus, EventId, TenantId, Timestamp};
+
+use super::MemoryStore;
+use super::state::{Queued, State, StoredEvent};
+use crate::admin::{AdminStore, ChangeSeq, EndpointChange, EventDetail, EventFilter, EventSummary};
+use crate::error::StoreError;
+
+#[async_trait]
+impl AdminStore for MemoryStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn endpoint_insert(&self, endpoint: Endpoint) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        if state.endpoints.contains_key(&endpoint.id) {
+            return Err(StoreError::Conflict("the endpoint id is taken"));
+        }
+        state.put_endpoint(endpoint, false);
+        Ok(())
+    }
+
+    async fn endpoint_get(&self, tenant_id: TenantId, id: EndpointId) -> Result<Endpoint, StoreError> {
+        self.lock().endpoint_of(tenant_id, id).cloned()
+    }
+
+    async fn endpoint_list(
+        &self,
+        tenant_id: TenantId,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        let state = self.lock();
+        let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let endpoints = state
+            .endpoints
+            .range((behind, Bound::Unbounded))
+            .filter(|(_, stored)| !stored.is_deleted && stored.endpoint.tenant_id == tenant_id);
+        Ok(endpoints.map(|(_, stored)| stored.endpoint.clone()).take(limit).collect())
+    }
+
+    async fn endpoint_update_if_version(&self, endpoint: Endpoint, expected_version: u64) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let stored = state.endpoint_of(endpoint.tenant_id, endpoint.id)?;
+        if stored.version != expected_version {
+            return Err(StoreError::Conflict("the endpoint was changed meanwhile"));
+        }
+        let created_at = stored.created_at;
+        state.put_endpoint(Endpoint { created_at, ..endpoint }, false);
+        Ok(())
+    }
+
+    async fn endpoint_delete(&self, tenant_id: TenantId, id: EndpointId, now: Timestamp) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let endpoint = state.endpoint_of(tenant_id, id)?.clone();
+        state.put_endpoint(Endpoint { updated_at: now, ..endpoint }, true);
+        Ok(())
+    }
+
+    async fn endpoint_changes(&self, since: ChangeSeq, limit: usize) -> Result<Vec<EndpointChange>, StoreError> {
+        let state = self.lock();
+        let changes = state.changes.range((Bound::Excluded(since), Bound::Unbounded)).take(limit);
+        let in_present_form = |(seq, id): (&ChangeSeq, &EndpointId)| EndpointChange {
+            seq: *seq,
+            id: *id,
+            endpoint: state.endpoint(*id).cloned().map(Box::new),
+        };
+        Ok(changes.map(in_present_form).collect())
+    }
+
+    async fn event_get(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<EventDetail, StoreError> {
+        let state = self.lock();
+        let stored = state.event_of(tenant_id, id)?;
+        Ok(EventDetail {
+            summary: state.summary_of(stored, now),
+            deliveries: state.deliveries_of(stored).map(|delivery| state.detail_of(delivery, now)).collect(),
+            attempts: state.deliveries_of(stored).flat_map(|delivery| delivery.attempts.iter().cloned()).collect(),
+        })
+    }
+
+    async fn event_list(
+        &self,
+        tenant_id: TenantId,
+        filter: EventFilter,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<EventSummary>, StoreError> {
+        let state = self.lock();
+        let from = filter.since.map_or(EventId::MIN, EventId::lower_bound);
+        let until = filter.until.map_or(Bound::Unbounded, |until| Bound::Excluded(EventId::lower_bound(until)));
+        let before = filter.before.map_or(Bound::Unbounded, Bound::Excluded);
+        let is_below = |id: EventId, bound: Bound<EventId>| match bound {
+            Bound::Excluded(end) => id < end,
+            Bound::Included(_) | Bound::Unbounded => true,
+        };
+        let events = state
+            .events
+            .range(from..)
+            .rev()
+            .filter(|(id, _)| is_below(**id, until) && is_below(**id, before))
+            .filter(|(_, stored)| stored.event.tenant_id == tenant_id)
+            .filter(|(_, stored)| filter.endpoint_id.is_none_or(|id| stored.event.endpoint_id == id))
+            .map(|(_, stored)| state.summary_of(stored, now))
+            .filter(|summary| filter.status.contains(summary.status));
+        Ok(events.take(limit).collect())
+    }
+
+    async fn event_requeue(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let deliveries = state.event_of(tenant_id, id)?.deliveries.clone();
+        // All or nothing: every delivery is looked at before the first one is changed.
+        let stored = || deliveries.iter().filter_map(|id| state.deliveries.get(id));
+        let endpoints = || stored().map(|stored| state.endpoint(stored.delivery.endpoint_id));
+        if stored().any(|stored| stored.queued.is_some_and(|queued| queued.is_leased(now))) {
+            return Err(StoreError::Conflict("an attempt is under way"));
+        }
+        if endpoints().any(|endpoint| endpoint.is_none()) {
+            return Err(StoreError::Conflict("the endpoint is deleted"));
+        }
+        if endpoints().flatten().any(|endpoint| endpoint.status != EndpointStatus::Enabled) {
+            return Err(StoreError::Conflict("the endpoint is disabled; enable it first"));
+        }
+        for id in deliveries {
+            state.set_queued(id, Some(Queued { due_at: now, lease: None, attempts_made: 0 }));
+            if let Some(stored) = state.deliveries.get_mut(&id) {
+                stored.given_up = None;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn endpoint_of(&self, tenant_id: TenantId, id: EndpointId) -> Result<&Endpoint, StoreError> {
+        self.endpoint(id).filter(|endpoint| endpoint.tenant_id == tenant_id).ok_or(StoreError::NotFound)
+    }
+
+    fn event_of(&self, tenant_id: TenantId, id: EventId) -> Result<&StoredEvent, StoreError> {
+        self.events.get(&id).filter(|stored| stored.event.tenant_id == tenant_id).ok_or(StoreError::NotFound)
+    }
+}
