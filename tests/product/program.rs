@@ -36,7 +36,8 @@ pub fn command(arguments: &[&str]) -> Command {
 /// A running server.
 pub struct Program {
     child: Child,
-    stdout: BufReader<ChildStdout>,
+    /// Kept open: a program that prints into a closed pipe would fail.
+    _stdout: BufReader<ChildStdout>,
     /// `http://127.0.0.1:PORT`
     pub base: String,
     /// Everything it said until it listened.
@@ -91,7 +92,7 @@ impl Program {
         let mut stdout = BufReader::new(child.stdout.take().expect("a piped stdout"));
         let (base, greeting) = tokio::time::timeout(PATIENCE, greeting(&mut stdout)).await.expect("it listens in time");
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Program { child, stdout, base, greeting, client }
+        Program { child, _stdout: stdout, base, greeting, client }
     }
 
     /// Sends any request.
@@ -178,13 +179,6 @@ impl Program {
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a memory line");
         let kib: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
         kib * 1024
-    }
-
-    /// The next line that it prints.
-    pub async fn next_line(&mut self) -> Option<String> {
-        let mut line = String::new();
-        let read = self.stdout.read_line(&mut line).await.expect("readable output");
-        (read > 0).then_some(line)
     }
 }
 
