@@ -1,1 +1,40 @@
-//! The embedded storage engine of Kapsel on SQLite.
+//! The embedded storage engine of Kapsel: SQLite inside the process, in a data folder.
+//!
+//! **Is:** one thread that owns the only connection that writes and puts whatever waits into one transaction, so that
+//! many callers share one wait for the disk; a few connections that read; a schema in numbered migrations; statements in
+//! files of their own. What [`IngestStore`](kapsel_store::IngestStore) answers after its commit survives the death of
+//! the process and of the machine (WAL, `synchronous=FULL`).
+//!
+//! **Is not:** it is not shared between processes, the folder's lock keeps a second one out. It reads no clock for what
+//! it stores; `now` is always a parameter. It knows nothing of HTTP, retries or signatures.
+//!
+//! Read first: `writer.rs`, then `migrations/0001_initial.sql`.
+
+mod admin;
+mod connection;
+mod delivery;
+mod error;
+mod events;
+#[cfg(test)]
+mod faults;
+mod folder;
+mod idempotency;
+mod inbox;
+mod ingest;
+mod job;
+mod lanes;
+mod migrate;
+mod open_error;
+mod readers;
+mod rows;
+mod statements;
+mod stats;
+mod status;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use open_error::OpenError;
+pub use stats::WriteStats;
+pub use store::{SqliteOptions, SqliteStore};

@@ -1,0 +1,2 @@
+-- migration_list
+SELECT version, name, checksum FROM schema_migrations ORDER BY version

@@ -1,0 +1,274 @@
+//! Working off the queue: claiming deliveries, settling attempts, giving leases back.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kapsel_core::settlement::Next;
+use kapsel_core::{
+    Attempt, DeliveryRef, EndpointId, Event, FinalReason, InstanceId, Lease, Outcome, ResponseHead, Timestamp,
+};
+use kapsel_store::{ClaimRequest, ClaimedDelivery, DeliveryStore, LaneScan, Settled, Settlement, StoreError};
+use rusqlite::{Connection, params};
+
+use crate::error::Failure;
+use crate::job::Weight;
+use crate::rows::{self, id, stored, stored_failure_kind, stored_micros, time};
+use crate::statements as sql;
+use crate::store::SqliteStore;
+use crate::{idempotency, lanes};
+
+/// What a claim counts for at most in a shared transaction.
+const CLAIM_ROWS_COUNTED: usize = 128;
+
+#[async_trait]
+impl DeliveryStore for SqliteStore {
+    async fn lane_scan(&self, now: Timestamp, after: Option<EndpointId>, limit: usize) -> Result<LaneScan, StoreError> {
+        self.readers().read(move |connection| lanes::scan(connection, now, after, limit)).await
+    }
+
+    async fn delivery_claim_due(
+        &self,
+        now: Timestamp,
+        request: ClaimRequest,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+        let lease = request.lease;
+        // Most lanes hold less than their quota; counted in full, claims would hardly ever share a transaction.
+        let rows = request.lanes.iter().map(|lane| lane.quota).fold(0, usize::saturating_add).min(CLAIM_ROWS_COUNTED);
+        let claim = move |connection: &Connection| claim(connection, now, &request);
+        let claimed = self.writer().write(Weight { rows, bytes: 0 }, claim).await?;
+        // Events never change, so they are read here without holding up the writer.
+        self.readers().read(move |connection| with_events(connection, lease, claimed)).await
+    }
+
+    async fn delivery_settle_if_leased(
+        &self,
+        now: Timestamp,
+        batch: Arc<Vec<Settlement>>,
+    ) -> Result<Vec<Settled>, StoreError> {
+        let heads = batch.iter().filter_map(|settlement| settlement.attempt.outcome.head());
+        let weight = Weight { rows: batch.len(), bytes: heads.map(|head| head.body.len()).sum() };
+        let settle =
+            move |connection: &Connection| batch.iter().map(|settlement| settle(connection, now, settlement)).collect();
+        self.writer().write(weight, settle).await
+    }
+
+    async fn delivery_release_if_leased(
+        &self,
+        now: Timestamp,
+        batch: Vec<(DeliveryRef, Lease)>,
+    ) -> Result<(), StoreError> {
+        let weight = Weight { rows: batch.len(), bytes: 0 };
+        let release = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached(sql::QUEUE_RELEASE_IF_LEASED)?;
+            for (delivery, lease) in &batch {
+                statement.execute(params![
+                    delivery.endpoint_id.as_bytes(),
+                    lease.until.unix_micros(),
+                    delivery.id.as_bytes(),
+                    lease.token.0,
+                    now.unix_micros(),
+                ])?;
+            }
+            Ok(())
+        };
+        self.writer().write(weight, release).await
+    }
+
+    async fn lease_release_all(&self, now: Timestamp, owner: Option<InstanceId>) -> Result<usize, StoreError> {
+        let release = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached(sql::QUEUE_RELEASE_ALL)?;
+            Ok(statement.execute(params![now.unix_micros(), owner.as_ref().map(InstanceId::as_bytes)])?)
+        };
+        self.writer().write(Weight::ROW, release).await
+    }
+
+    async fn delivery_discard_of_deleted(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let lanes = self.readers().read(lanes::of_deleted_endpoints).await?;
+        if lanes.is_empty() {
+            return Ok(0);
+        }
+        let discard = move |connection: &Connection| discard(connection, now, &lanes, limit);
+        self.writer().write(Weight { rows: limit, bytes: 0 }, discard).await
+    }
+
+    async fn idempotency_prune(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let from = self.prune_position();
+        let prune = move |connection: &Connection| idempotency::prune(connection, now, limit, from);
+        let (pruned, position) = self.writer().write(Weight { rows: limit, bytes: 0 }, prune).await?;
+        self.set_prune_position(position);
+        Ok(pruned)
+    }
+}
+
+/// A claimed delivery whose event is still to be read.
+struct Claimed {
+    delivery: DeliveryRef,
+    attempts_total: u32,
+    attempts_made: u32,
+}
+
+fn claim(connection: &Connection, now: Timestamp, request: &ClaimRequest) -> Result<Vec<Claimed>, Failure> {
+    let mut is_enabled = connection.prepare_cached(sql::ENDPOINT_IS_ENABLED)?;
+    let mut due = connection.prepare_cached(sql::LANE_DUE)?;
+    let mut lease = connection.prepare_cached(sql::QUEUE_LEASE)?;
+    let mut claimed: Vec<Claimed> = Vec::new();
+    let mut body_bytes = 0_usize;
+    for lane in &request.lanes {
+        let endpoint_id = lane.endpoint_id;
+        if !is_enabled.exists([endpoint_id.as_bytes()])? {
+            continue;
+        }
+        // Read before the first one is moved: a lease puts a delivery at another place of the same lane.
+        let mut found: Vec<(i64, usize, Claimed)> = Vec::new();
+        let mut rows = due.query(params![endpoint_id.as_bytes(), now.unix_micros(), stored(lane.quota)])?;
+        while let Some(row) = rows.next()? {
+            let delivery = DeliveryRef { id: id(row, 1)?, event_id: id(row, 2)?, endpoint_id, tenant_id: id(row, 3)? };
+            let size_bytes: i64 = row.get(6)?;
+            let next = Claimed { delivery, attempts_total: row.get(4)?, attempts_made: row.get(5)? };
+            found.push((row.get(0)?, usize::try_from(size_bytes).unwrap_or(usize::MAX), next));
+        }
+        drop(rows);
+        for (due_at, size_bytes, next) in found {
+            body_bytes = body_bytes.saturating_add(size_bytes);
+            if body_bytes > request.body_bytes_max && !claimed.is_empty() {
+                return Ok(claimed);
+            }
+            lease.execute(params![
+                endpoint_id.as_bytes(),
+                due_at,
+                next.delivery.id.as_bytes(),
+                request.lease.until.unix_micros(),
+                request.lease.owner.as_bytes(),
+                request.lease.token.0,
+            ])?;
+            claimed.push(next);
+        }
+    }
+    Ok(claimed)
+}
+
+fn with_events(connection: &Connection, lease: Lease, claimed: Vec<Claimed>) -> Result<Vec<ClaimedDelivery>, Failure> {
+    let mut complete = Vec::with_capacity(claimed.len());
+    for Claimed { delivery, attempts_total, attempts_made } in claimed {
+        match read_event(connection, delivery) {
+            Ok(Some(event)) => {
+                let event = Arc::new(event);
+                complete.push(ClaimedDelivery { delivery, event, lease, attempts_total, attempts_made });
+            }
+            // One damaged event must not hold up those claimed beside it; its delivery stays visible as undelivered.
+            Ok(None) => tracing::error!(event_id = %delivery.event_id, "a queued event is not stored"),
+            Err(Failure::Store(error)) => {
+                tracing::error!(event_id = %delivery.event_id, %error, "a queued event cannot be read");
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(complete)
+}
+
+fn read_event(connection: &Connection, delivery: DeliveryRef) -> Result<Option<Event>, Failure> {
+    let DeliveryRef { event_id, tenant_id, .. } = delivery;
+    let mut statement = connection.prepare_cached(sql::EVENT_READ)?;
+    let mut rows = statement.query(params![tenant_id.as_bytes(), event_id.as_bytes()])?;
+    rows.next()?.map(|row| rows::event(row, tenant_id, event_id)).transpose()
+}
+
+/// Writes one attempt and what follows from it, unless its lease is no longer the stored one.
+fn settle(connection: &Connection, now: Timestamp, settlement: &Settlement) -> Result<Settled, Failure> {
+    let Settlement { lease, attempt, decision } = settlement;
+    let delivery = attempt.delivery;
+    let endpoint_id = delivery.endpoint_id.as_bytes();
+    let until = lease.until.unix_micros();
+    let held = match decision.next {
+        Next::Delivered | Next::Failed(_) => {
+            let mut finish = connection.prepare_cached(sql::QUEUE_FINISH_IF_LEASED)?;
+            finish.execute(params![endpoint_id, until, delivery.id.as_bytes(), lease.token.0])?
+        }
+        Next::RetryAt(due_at) => {
+            let mut retry = connection.prepare_cached(sql::QUEUE_RETRY_IF_LEASED)?;
+            let due_at = due_at.unix_micros();
+            retry.execute(params![endpoint_id, until, delivery.id.as_bytes(), lease.token.0, due_at])?
+        }
+    };
+    if held == 0 {
+        return Ok(Settled::Stale);
+    }
+    insert_attempt(connection, attempt)?;
+    if let Next::Failed(reason) = decision.next {
+        insert_outcome(connection, delivery, reason, now)?;
+    }
+    if let Some(reason) = decision.disable_endpoint {
+        let mut disable = connection.prepare_cached(sql::ENDPOINT_DISABLE)?;
+        disable.execute(params![endpoint_id, reason.as_str(), now.unix_micros()])?;
+    }
+    Ok(Settled::Written)
+}
+
+fn insert_attempt(connection: &Connection, attempt: &Attempt) -> Result<(), Failure> {
+    let delivery = attempt.delivery;
+    let (kind, detail) = match &attempt.outcome {
+        Outcome::Response(_) => (None, None),
+        Outcome::Failure { kind, detail, .. } => (Some(stored_failure_kind(*kind)), Some(detail)),
+    };
+    let head: Option<&ResponseHead> = attempt.outcome.head();
+    let mut statement = connection.prepare_cached(sql::ATTEMPT_INSERT)?;
+    statement.execute(params![
+        delivery.tenant_id.as_bytes(),
+        delivery.event_id.as_bytes(),
+        delivery.id.as_bytes(),
+        attempt.number,
+        attempt.id.as_bytes(),
+        delivery.endpoint_id.as_bytes(),
+        attempt.url,
+        attempt.started_at.unix_micros(),
+        stored_micros(attempt.duration),
+        kind,
+        detail,
+        head.map(|head| head.status),
+        head.map(|head| head.headers.as_bytes().as_ref()),
+        head.map(|head| head.body.as_ref()),
+        head.map(|head| head.body_truncated),
+    ])?;
+    Ok(())
+}
+
+fn insert_outcome(
+    connection: &Connection,
+    delivery: DeliveryRef,
+    reason: FinalReason,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let mut statement = connection.prepare_cached(sql::OUTCOME_INSERT)?;
+    statement.execute(params![
+        delivery.tenant_id.as_bytes(),
+        delivery.event_id.as_bytes(),
+        delivery.id.as_bytes(),
+        delivery.endpoint_id.as_bytes(),
+        reason.as_str(),
+        now.unix_micros(),
+    ])?;
+    Ok(())
+}
+
+/// Moves at most `limit` deliveries of these lanes from the queue to the outcomes.
+fn discard(connection: &Connection, now: Timestamp, lanes: &[EndpointId], limit: usize) -> Result<usize, Failure> {
+    let mut idle = connection.prepare_cached(sql::LANE_IDLE)?;
+    let mut delete = connection.prepare_cached(sql::QUEUE_DELETE)?;
+    let mut discarded = 0;
+    for endpoint_id in lanes.iter().copied() {
+        let mut found: Vec<(Timestamp, DeliveryRef)> = Vec::new();
+        let mut rows = idle.query(params![endpoint_id.as_bytes(), now.unix_micros(), stored(limit - discarded)])?;
+        while let Some(row) = rows.next()? {
+            let delivery = DeliveryRef { id: id(row, 1)?, event_id: id(row, 2)?, endpoint_id, tenant_id: id(row, 3)? };
+            found.push((time(row, 0)?, delivery));
+        }
+        drop(rows);
+        for (due_at, delivery) in found {
+            let tenant_id = delivery.tenant_id.as_bytes();
+            delete.execute(params![tenant_id, endpoint_id.as_bytes(), due_at.unix_micros(), delivery.id.as_bytes()])?;
+            insert_outcome(connection, delivery, FinalReason::EndpointDeleted, now)?;
+            discarded += 1;
+        }
+    }
+    Ok(discarded)
+}

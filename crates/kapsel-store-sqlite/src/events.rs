@@ -1,0 +1,207 @@
+//! Looking at events, and queueing them anew.
+
+use kapsel_core::{DeliveryState, EndpointId, EventId, TenantId, Timestamp};
+use kapsel_store::{DeliveryDetail, EventDetail, EventFilter, EventSummary, StatusSet, StoreError};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::error::Failure;
+use crate::rows::{self, corrupt, id, stored, time};
+use crate::statements as sql;
+use crate::status::{Delivery, Standing};
+
+/// How many events are looked at in one go when a filter passes only some of them.
+const PAGE: usize = 256;
+
+/// One event with its deliveries and attempts.
+pub(crate) fn get(
+    connection: &Connection,
+    tenant_id: TenantId,
+    event_id: EventId,
+    now: Timestamp,
+) -> Result<EventDetail, Failure> {
+    let standing = Standing::read(connection, tenant_id, event_id, now)?;
+    let summary = summary(connection, tenant_id, event_id, &standing)?.ok_or(StoreError::NotFound)?;
+    let deliveries: Vec<DeliveryDetail> = standing.deliveries().map(|delivery| delivery.detail.clone()).collect();
+    let mut attempts = Vec::new();
+    let mut statement = connection.prepare_cached(sql::ATTEMPTS_OF_EVENT)?;
+    let mut rows = statement.query(params![tenant_id.as_bytes(), event_id.as_bytes()])?;
+    while let Some(row) = rows.next()? {
+        attempts.push(rows::attempt(row, tenant_id, event_id)?);
+    }
+    Ok(EventDetail { summary, deliveries, attempts })
+}
+
+fn summary(
+    connection: &Connection,
+    tenant_id: TenantId,
+    event_id: EventId,
+    standing: &Standing,
+) -> Result<Option<EventSummary>, Failure> {
+    let mut statement = connection.prepare_cached(sql::EVENT_HEAD)?;
+    let mut rows = statement.query(params![tenant_id.as_bytes(), event_id.as_bytes()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let size_bytes: i64 = row.get(3)?;
+    Ok(Some(EventSummary {
+        id: event_id,
+        endpoint_id: id(row, 0)?,
+        received_at: time(row, 1)?,
+        content_type: row.get(2)?,
+        size_bytes: u64::try_from(size_bytes).map_err(|error| corrupt("the size of an event", error))?,
+        idempotency_key: row.get(4)?,
+        status: standing.status(),
+        reason: standing.reason(),
+        delivered_at: standing.delivered_at,
+        attempts_total: standing.attempts_total,
+        next_attempt_at: standing.next_attempt_at(),
+    }))
+}
+
+/// A part of a list: where it begins, going down, and where it has to end.
+pub(crate) struct Cursor {
+    tenant_id: TenantId,
+    filter: EventFilter,
+    now: Timestamp,
+    from: EventId,
+    /// Events below this one come next. Empty or above every id at the start.
+    below: Vec<u8>,
+}
+
+impl Cursor {
+    /// The beginning of the list that `filter` describes.
+    pub(crate) fn new(tenant_id: TenantId, filter: EventFilter, now: Timestamp) -> Self {
+        // One byte longer than an id: above the largest one.
+        let mut below = vec![0xff; 17];
+        let until = filter.until.map(EventId::lower_bound);
+        if let Some(end) = filter.before.into_iter().chain(until).min() {
+            below = end.as_bytes().to_vec();
+        }
+        let from = filter.since.map_or(EventId::MIN, EventId::lower_bound);
+        Cursor { tenant_id, filter, now, from, below }
+    }
+
+    /// Looks at the next events and appends those that pass the filter, until `events` holds `limit`. False at the end
+    /// of the list. Short, so that each call can have a snapshot of its own.
+    pub(crate) fn read_on(
+        &mut self,
+        connection: &Connection,
+        limit: usize,
+        events: &mut Vec<EventSummary>,
+    ) -> Result<bool, Failure> {
+        let ids = self.next_ids(connection)?;
+        for event_id in &ids {
+            if events.len() >= limit {
+                return Ok(false);
+            }
+            let standing = Standing::read(connection, self.tenant_id, *event_id, self.now)?;
+            if !self.filter.status.contains(standing.status()) {
+                continue;
+            }
+            let summary = summary(connection, self.tenant_id, *event_id, &standing)?;
+            events.extend(summary.filter(|event| self.is_of_endpoint(event.endpoint_id)));
+        }
+        let Some(last) = ids.last() else { return Ok(false) };
+        self.below = last.as_bytes().to_vec();
+        Ok(ids.len() == PAGE && events.len() < limit)
+    }
+
+    fn is_of_endpoint(&self, endpoint_id: EndpointId) -> bool {
+        self.filter.endpoint_id.is_none_or(|wanted| wanted == endpoint_id)
+    }
+
+    /// The next events that can pass the filter. Where delivered ones cannot, they come from the queue and the outcomes,
+    /// which are small, and not from all events.
+    fn next_ids(&self, connection: &Connection) -> Result<Vec<EventId>, Failure> {
+        let tenant_id = self.tenant_id.as_bytes();
+        let (from, below, page) = (self.from.as_bytes(), &self.below, stored(PAGE));
+        let wants = |state| self.filter.status.contains(state);
+        let can_be_given_up = wants(DeliveryState::Failed) || wants(DeliveryState::Discarded);
+        // A deletion discards what is queued at once; the rows move later.
+        let can_be_queued =
+            [DeliveryState::Received, DeliveryState::Pending, DeliveryState::Delivering, DeliveryState::Discarded]
+                .into_iter()
+                .any(wants);
+        let statement = match self.filter.endpoint_id {
+            Some(endpoint_id) if wants(DeliveryState::Delivered) => {
+                let mut statement = connection.prepare_cached(sql::EVENT_IDS_OF_ENDPOINT)?;
+                let ids = statement
+                    .query_map(params![tenant_id, from, below, page, endpoint_id.as_bytes()], |row| id(row, 0))?;
+                return Ok(ids.collect::<Result<_, _>>()?);
+            }
+            None if wants(DeliveryState::Delivered) => sql::EVENT_IDS_OF_TENANT,
+            _ if can_be_queued && can_be_given_up => sql::EVENT_IDS_UNDELIVERED,
+            _ if can_be_queued => sql::EVENT_IDS_QUEUED,
+            _ => sql::EVENT_IDS_GIVEN_UP,
+        };
+        let mut statement = connection.prepare_cached(statement)?;
+        let ids = statement.query_map(params![tenant_id, from, below, page], |row| id(row, 0))?;
+        Ok(ids.collect::<Result<_, _>>()?)
+    }
+}
+
+/// Queues every delivery of an event anew. All or nothing: every delivery is looked at before the first one is changed.
+pub(crate) fn requeue(
+    connection: &Connection,
+    tenant_id: TenantId,
+    event_id: EventId,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let key = params![tenant_id.as_bytes(), event_id.as_bytes()];
+    let size_bytes: Option<i64> =
+        connection.prepare_cached(sql::EVENT_HEAD)?.query_row(key, |row| row.get(3)).optional()?;
+    let size_bytes = size_bytes.ok_or(StoreError::NotFound)?;
+    let standing = Standing::read(connection, tenant_id, event_id, now)?;
+    if standing.deliveries().any(|delivery| delivery.detail.state == DeliveryState::Delivering) {
+        return Err(StoreError::Conflict("an attempt is under way").into());
+    }
+    let endpoints = || standing.deliveries().map(|delivery| delivery.detail.delivery.endpoint_id);
+    let mut endpoint = connection.prepare_cached(sql::ENDPOINT_VERSION)?;
+    for endpoint_id in endpoints() {
+        if !endpoint.exists(params![tenant_id.as_bytes(), endpoint_id.as_bytes()])? {
+            return Err(StoreError::Conflict("the endpoint is deleted").into());
+        }
+    }
+    let mut is_enabled = connection.prepare_cached(sql::ENDPOINT_IS_ENABLED)?;
+    for endpoint_id in endpoints() {
+        if !is_enabled.exists([endpoint_id.as_bytes()])? {
+            return Err(StoreError::Conflict("the endpoint is disabled; enable it first").into());
+        }
+    }
+    for delivery in standing.deliveries() {
+        requeue_delivery(connection, delivery, size_bytes, now)?;
+    }
+    Ok(())
+}
+
+fn requeue_delivery(
+    connection: &Connection,
+    delivery: &Delivery,
+    size_bytes: i64,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let name = delivery.detail.delivery;
+    let (tenant_id, endpoint_id) = (name.tenant_id.as_bytes(), name.endpoint_id.as_bytes());
+    if let Some(due_at) = delivery.due_at {
+        let mut delete = connection.prepare_cached(sql::QUEUE_DELETE)?;
+        delete.execute(params![tenant_id, endpoint_id, due_at.unix_micros(), name.id.as_bytes()])?;
+    }
+    let mut forget = connection.prepare_cached(sql::OUTCOME_DELETE)?;
+    forget.execute(params![tenant_id, name.event_id.as_bytes(), name.id.as_bytes()])?;
+    let mut insert = connection.prepare_cached(sql::QUEUE_INSERT)?;
+    insert.execute(params![
+        endpoint_id,
+        now.unix_micros(),
+        name.id.as_bytes(),
+        name.event_id.as_bytes(),
+        tenant_id,
+        None::<[u8; 16]>,
+        None::<i64>,
+        delivery.attempts_total,
+        size_bytes,
+    ])?;
+    Ok(())
+}
+
+/// Whether a list has anything to look for at all.
+pub(crate) fn is_empty(status: StatusSet) -> bool {
+    !DeliveryState::ALL.iter().any(|state| status.contains(*state))
+}

@@ -1,0 +1,82 @@
+//! Walking over the lanes, the queues of the endpoints: one seek for each, however many deliveries it holds.
+
+use std::ops::ControlFlow;
+
+use kapsel_core::{EndpointId, TenantId, Timestamp};
+use kapsel_store::{Lane, LaneScan};
+use rusqlite::Connection;
+
+use crate::error::Failure;
+use crate::rows::{StoredId, id, time};
+use crate::statements as sql;
+
+/// A lane with its head.
+struct Head {
+    endpoint_id: EndpointId,
+    due_at: Timestamp,
+    /// The endpoint's owner, if there is an endpoint and it is enabled.
+    enabled_for: Option<TenantId>,
+    is_deleted: bool,
+}
+
+/// Calls `visit` for each lane behind `after`, by endpoint id, until it breaks off.
+fn walk(
+    connection: &Connection,
+    after: Option<EndpointId>,
+    mut visit: impl FnMut(Head) -> ControlFlow<()>,
+) -> Result<(), Failure> {
+    let mut next = connection.prepare_cached(sql::LANE_NEXT)?;
+    // Empty bytes come before every id.
+    let mut behind: Vec<u8> = after.map(|id| id.as_bytes().to_vec()).unwrap_or_default();
+    loop {
+        let mut rows = next.query([&behind])?;
+        let Some(row) = rows.next()? else { return Ok(()) };
+        let endpoint_id: EndpointId = id(row, 0)?;
+        let tenant: Option<[u8; 16]> = row.get(2)?;
+        let is_enabled: bool = row.get(3)?;
+        let head = Head {
+            endpoint_id,
+            due_at: time(row, 1)?,
+            enabled_for: tenant.filter(|_| is_enabled).map(TenantId::from_stored),
+            is_deleted: row.get(4)?,
+        };
+        if visit(head).is_break() {
+            return Ok(());
+        }
+        behind = endpoint_id.as_bytes().to_vec();
+    }
+}
+
+/// The first `limit` due lanes behind `after`.
+pub(crate) fn scan(
+    connection: &Connection,
+    now: Timestamp,
+    after: Option<EndpointId>,
+    limit: usize,
+) -> Result<LaneScan, Failure> {
+    let mut scan = LaneScan::default();
+    if limit == 0 {
+        return Ok(scan);
+    }
+    walk(connection, after, |Head { endpoint_id, due_at, enabled_for, .. }| {
+        match enabled_for {
+            None => {}
+            Some(tenant_id) if due_at <= now => scan.due.push(Lane { endpoint_id, tenant_id, due_at }),
+            Some(_) => scan.next_due_at = Some(scan.next_due_at.map_or(due_at, |earliest| earliest.min(due_at))),
+        }
+        if scan.due.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(scan)
+}
+
+/// The lanes whose endpoint was deleted.
+pub(crate) fn of_deleted_endpoints(connection: &Connection) -> Result<Vec<EndpointId>, Failure> {
+    let mut deleted = Vec::new();
+    walk(connection, None, |head| {
+        if head.is_deleted {
+            deleted.push(head.endpoint_id);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(deleted)
+}

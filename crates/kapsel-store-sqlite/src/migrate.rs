@@ -1,0 +1,139 @@
+//! Brings the schema up to date: numbered migrations, each in one transaction, each remembered with its checksum.
+
+use rusqlite::{Connection, TransactionBehavior, params};
+use sha2::{Digest, Sha256};
+
+use crate::statements;
+
+/// One step of the schema. Never changed once released; a later step corrects an earlier one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Migration {
+    /// Counts from 1 without gaps.
+    pub(crate) version: i64,
+    /// Its file's name.
+    pub(crate) name: &'static str,
+    /// Its statements.
+    pub(crate) sql: &'static str,
+}
+
+/// All migrations in their order.
+pub(crate) const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "0001_initial", sql: include_str!("../migrations/0001_initial.sql") }];
+
+/// Why the schema cannot be brought up to date.
+#[derive(Debug)]
+pub(crate) enum MigrateError {
+    /// See [`OpenError::NewerSchema`](crate::OpenError::NewerSchema).
+    Newer { found: i64, supported: i64 },
+    /// See [`OpenError::ChangedMigration`](crate::OpenError::ChangedMigration).
+    Changed { version: i64, name: String },
+    /// SQLite failed.
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for MigrateError {
+    fn from(error: rusqlite::Error) -> Self {
+        MigrateError::Sqlite(error)
+    }
+}
+
+/// Checks what was applied and applies what is missing.
+///
+/// # Errors
+/// [`MigrateError`]; what was applied before the error stays applied, step by step.
+pub(crate) fn migrate(connection: &mut Connection, migrations: &[Migration]) -> Result<(), MigrateError> {
+    connection.execute_batch(statements::MIGRATION_TABLE)?;
+    let applied = applied(connection)?;
+    for (version, name, checksum) in &applied {
+        let known = migrations.iter().find(|migration| migration.version == *version);
+        let Some(known) = known else {
+            let supported = migrations.last().map_or(0, |migration| migration.version);
+            return Err(MigrateError::Newer { found: *version, supported });
+        };
+        if checksum_of(known).as_slice() != checksum.as_slice() {
+            return Err(MigrateError::Changed { version: *version, name: name.clone() });
+        }
+    }
+    let last = applied.last().map_or(0, |(version, ..)| *version);
+    for migration in migrations.iter().filter(|migration| migration.version > last) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(migration.sql)?;
+        let checksum = checksum_of(migration);
+        transaction.execute(statements::MIGRATION_INSERT, params![migration.version, migration.name, checksum])?;
+        transaction.commit()?;
+        tracing::info!(version = migration.version, name = migration.name, "applied a schema migration");
+    }
+    Ok(())
+}
+
+fn applied(connection: &Connection) -> rusqlite::Result<Vec<(i64, String, Vec<u8>)>> {
+    let mut statement = connection.prepare(statements::MIGRATION_LIST)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    rows.collect()
+}
+
+fn checksum_of(migration: &Migration) -> [u8; 32] {
+    Sha256::digest(migration.sql).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Migration = Migration { version: 1, name: "0001_a", sql: "CREATE TABLE a (x INTEGER) STRICT;" };
+    const SECOND: Migration = Migration { version: 2, name: "0002_b", sql: "CREATE TABLE b (x INTEGER) STRICT;" };
+
+    fn tables(connection: &Connection) -> Vec<String> {
+        let mut statement =
+            connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY 1").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn applies_each_migration_once_and_goes_on_from_there() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, &[FIRST]).unwrap();
+        migrate(&mut connection, &[FIRST]).unwrap();
+        migrate(&mut connection, &[FIRST, SECOND]).unwrap();
+        migrate(&mut connection, &[FIRST, SECOND]).unwrap();
+        assert_eq!(tables(&connection), ["a", "b", "schema_migrations"]);
+    }
+
+    #[test]
+    fn refuses_a_newer_schema() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, &[FIRST, SECOND]).unwrap();
+        let error = migrate(&mut connection, &[FIRST]).unwrap_err();
+        assert!(matches!(error, MigrateError::Newer { found: 2, supported: 1 }), "{error:?}");
+    }
+
+    #[test]
+    fn refuses_a_changed_migration() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, &[FIRST]).unwrap();
+        let changed = Migration { sql: "CREATE TABLE a (y INTEGER) STRICT;", ..FIRST };
+        let error = migrate(&mut connection, &[changed, SECOND]).unwrap_err();
+        assert!(matches!(&error, MigrateError::Changed { version: 1, name } if name == "0001_a"), "{error:?}");
+        assert_eq!(tables(&connection), ["a", "schema_migrations"]);
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_nothing_behind() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let broken =
+            Migration { sql: "CREATE TABLE b (x INTEGER) STRICT; CREATE TABLE b (x INTEGER) STRICT;", ..SECOND };
+        let error = migrate(&mut connection, &[FIRST, broken]).unwrap_err();
+        assert!(matches!(error, MigrateError::Sqlite(_)), "{error:?}");
+        assert_eq!(tables(&connection), ["a", "schema_migrations"]);
+        migrate(&mut connection, &[FIRST, SECOND]).unwrap();
+        assert_eq!(tables(&connection), ["a", "b", "schema_migrations"]);
+    }
+
+    #[test]
+    fn versions_count_from_one_and_names_say_so() {
+        for (migration, version) in MIGRATIONS.iter().zip(1..) {
+            assert_eq!(migration.version, version);
+            assert!(migration.name.starts_with(&format!("{version:04}_")), "{}", migration.name);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Between rows and the values of the domain.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use kapsel_core::endpoint::DisabledReason;
+use kapsel_core::{
+    Attempt, AttemptId, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointSecrets, EndpointStatus, Event, EventId,
+    FailureKind, HeaderBlock, InstanceId, Outcome, ResponseHead, TenantId, Timestamp,
+};
+use kapsel_store::StoreError;
+use kapsel_store::error::Cause;
+use rusqlite::Row;
+
+use crate::error::Failure;
+
+/// An id as its 16 bytes.
+pub(crate) trait StoredId: Sized {
+    /// From the bytes of a column.
+    fn from_stored(bytes: [u8; 16]) -> Self;
+}
+
+macro_rules! stored_ids {
+    ($($id:ty),*) => {
+        $(impl StoredId for $id {
+            fn from_stored(bytes: [u8; 16]) -> Self {
+                <$id>::from_bytes(bytes)
+            }
+        })*
+    };
+}
+
+stored_ids!(AttemptId, DeliveryId, EndpointId, EventId, InstanceId, TenantId);
+
+/// The id in a column.
+pub(crate) fn id<I: StoredId>(row: &Row<'_>, column: usize) -> rusqlite::Result<I> {
+    row.get(column).map(I::from_stored)
+}
+
+/// The time in a column.
+pub(crate) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    row.get(column).map(Timestamp::from_unix_micros)
+}
+
+/// The bytes in a column; empty if there are none.
+pub(crate) fn bytes(row: &Row<'_>, column: usize) -> Result<Bytes, Failure> {
+    let stored = row.get_ref(column)?.as_blob_or_null().map_err(|error| corrupt("a column of bytes", error))?;
+    Ok(stored.map(Bytes::copy_from_slice).unwrap_or_default())
+}
+
+fn headers(row: &Row<'_>, column: usize) -> Result<HeaderBlock, Failure> {
+    HeaderBlock::from_stored(bytes(row, column)?).map_err(|error| corrupt("a header block", error))
+}
+
+/// What cannot be understood.
+pub(crate) fn corrupt(what: &'static str, cause: impl Into<Cause>) -> Failure {
+    Failure::Store(StoreError::corrupt(what, cause))
+}
+
+/// A number as SQLite stores it. Everything counted here is far below the limit.
+pub(crate) fn stored(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A duration as it is stored, in microseconds.
+pub(crate) fn stored_micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The event `id` of `tenant_id` from the columns of `event_read`.
+pub(crate) fn event(row: &Row<'_>, tenant_id: TenantId, event_id: EventId) -> Result<Event, Failure> {
+    Ok(Event {
+        id: event_id,
+        tenant_id,
+        endpoint_id: id(row, 0)?,
+        received_at: time(row, 1)?,
+        idempotency_key: row.get(2)?,
+        headers: headers(row, 3)?,
+        body_sha256: row.get(4)?,
+        body: bytes(row, 5)?,
+    })
+}
+
+/// The endpoint in the first columns of `endpoint_get` and its like.
+pub(crate) fn endpoint(row: &Row<'_>) -> Result<Endpoint, Failure> {
+    let config = row.get_ref(2)?.as_bytes().map_err(|error| corrupt("an endpoint's configuration", error))?;
+    let secrets = row.get_ref(3)?.as_blob().map_err(|error| corrupt("an endpoint's secrets", error))?;
+    let version: i64 = row.get(8)?;
+    Ok(Endpoint {
+        id: id(row, 0)?,
+        tenant_id: id(row, 1)?,
+        config: serde_json::from_slice(config).map_err(|error| corrupt("an endpoint's configuration", error))?,
+        secrets: EndpointSecrets::from_stored(secrets).map_err(|error| corrupt("an endpoint's secrets", error))?,
+        status: endpoint_status(row.get(5)?)?,
+        created_at: time(row, 6)?,
+        updated_at: time(row, 7)?,
+        version: u64::try_from(version).map_err(|error| corrupt("an endpoint's version", error))?,
+    })
+}
+
+fn endpoint_status(disabled_reason: Option<String>) -> Result<EndpointStatus, Failure> {
+    let Some(reason) = disabled_reason else { return Ok(EndpointStatus::Enabled) };
+    let reason = reason.parse().map_err(|error| corrupt("why an endpoint is disabled", error))?;
+    Ok(EndpointStatus::Disabled(reason))
+}
+
+/// The columns `status` and `disabled_reason`.
+pub(crate) fn stored_status(status: EndpointStatus) -> (&'static str, Option<&'static str>) {
+    match status {
+        EndpointStatus::Enabled => ("enabled", None),
+        EndpointStatus::Disabled(reason) => ("disabled", Some(DisabledReason::as_str(reason))),
+    }
+}
+
+/// The attempt in the columns of `attempts_of_event`.
+pub(crate) fn attempt(row: &Row<'_>, tenant_id: TenantId, event_id: EventId) -> Result<Attempt, Failure> {
+    let delivery = DeliveryRef { id: id(row, 0)?, event_id, endpoint_id: id(row, 3)?, tenant_id };
+    let duration: i64 = row.get(6)?;
+    let head = match row.get(9)? {
+        None => None,
+        Some(status) => Some(ResponseHead {
+            status,
+            headers: headers(row, 10)?,
+            body: bytes(row, 11)?,
+            body_truncated: row.get(12)?,
+        }),
+    };
+    let kind: Option<String> = row.get(7)?;
+    let outcome = match (kind, head) {
+        (Some(kind), head) => Outcome::Failure { kind: failure_kind(&kind)?, detail: row.get(8)?, head },
+        (None, Some(head)) => Outcome::Response(head),
+        (None, None) => return Err(corrupt("an attempt's outcome", "neither an answer nor a failure")),
+    };
+    Ok(Attempt {
+        id: id(row, 2)?,
+        delivery,
+        number: row.get(1)?,
+        url: row.get(4)?,
+        started_at: time(row, 5)?,
+        duration: Duration::from_micros(u64::try_from(duration).unwrap_or(0)),
+        outcome,
+    })
+}
+
+const FAILURE_KINDS: [(FailureKind, &str); 7] = [
+    (FailureKind::Connection, "connection"),
+    (FailureKind::Timeout, "timeout"),
+    (FailureKind::Dns, "dns"),
+    (FailureKind::Tls, "tls"),
+    (FailureKind::Blocked, "blocked"),
+    (FailureKind::Protocol, "protocol"),
+    (FailureKind::Internal, "internal"),
+];
+
+/// The column `failure_kind`.
+pub(crate) const fn stored_failure_kind(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Connection => "connection",
+        FailureKind::Timeout => "timeout",
+        FailureKind::Dns => "dns",
+        FailureKind::Tls => "tls",
+        FailureKind::Blocked => "blocked",
+        FailureKind::Protocol => "protocol",
+        FailureKind::Internal => "internal",
+    }
+}
+
+fn failure_kind(word: &str) -> Result<FailureKind, Failure> {
+    let known = FAILURE_KINDS.iter().find(|(_, known)| *known == word);
+    known.map(|(kind, _)| *kind).ok_or_else(|| corrupt("an attempt's failure", format!("unknown word {word:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failure_kinds_are_read_as_they_are_written() {
+        for (kind, word) in FAILURE_KINDS {
+            assert_eq!(stored_failure_kind(kind), word);
+            assert_eq!(failure_kind(word).unwrap(), kind);
+        }
+        assert!(failure_kind("weather").is_err());
+    }
+}

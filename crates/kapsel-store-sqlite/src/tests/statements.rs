@@ -1,0 +1,147 @@
+//! Every statement against the real schema: it can be prepared, it names its tenant, and it takes no long way.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::migrate::{MIGRATIONS, migrate};
+use crate::statements::{self as sql, ALL, Scope};
+
+/// Tables whose rows belong to a tenant.
+const TENANT_TABLES: &[&str] = &["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes"];
+
+fn migrated() -> Connection {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate(&mut connection, MIGRATIONS).unwrap();
+    connection
+}
+
+#[test]
+fn every_statement_can_be_prepared() {
+    let connection = migrated();
+    for (_, name, text) in ALL {
+        connection.prepare(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+#[test]
+fn every_statement_begins_with_its_name_and_every_file_is_registered() {
+    for (_, name, text) in ALL {
+        assert_eq!(text.lines().next(), Some(format!("-- {name}").as_str()));
+        assert_eq!(text.matches("-- ").count(), text.lines().filter(|line| line.starts_with("-- ")).count(), "{name}");
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
+    let file_name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let files: BTreeSet<_> = folder.read_dir().unwrap().map(file_name).collect();
+    let registered: BTreeSet<_> = ALL.iter().map(|(_, name, _)| format!("{name}.sql")).collect();
+    assert_eq!(files, registered);
+}
+
+/// The text without comments, as words.
+fn words(text: &str) -> Vec<&str> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("--"));
+    code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+#[test]
+fn statements_for_the_api_name_the_tenant() {
+    for (scope, name, text) in ALL {
+        let words = words(text);
+        let touches_a_tenant = TENANT_TABLES.iter().any(|table| words.contains(table));
+        match scope {
+            Scope::Tenant => {
+                assert!(touches_a_tenant, "{name} touches no tenant's table");
+                assert!(words.contains(&"tenant_id"), "{name} does not name the tenant");
+                // A read or a change names it as a condition; each part of a union for itself.
+                if !words.contains(&"INSERT") {
+                    let conditions = text.matches("tenant_id = ?1").count();
+                    let sources = text.matches("\nWHERE").count() + usize::from(text.matches("\nWHERE").count() == 0);
+                    assert!(conditions >= sources, "{name} has {conditions} conditions for {sources} sources");
+                }
+            }
+            Scope::System => {}
+        }
+    }
+}
+
+/// The statements that the API's reading calls use are those of `Scope::Tenant`: nobody registers one elsewhere.
+#[test]
+fn modules_that_serve_the_api_use_statements_of_a_tenant() {
+    let allowed_for_everybody = ["ENDPOINT_CHANGES", "ENDPOINT_IS_ENABLED", "PULSE_BEAT"];
+    let modules = [include_str!("../admin.rs"), include_str!("../events.rs"), include_str!("../status.rs")];
+    let used = modules.iter().flat_map(|text| text.split("sql::").skip(1));
+    let used: BTreeSet<_> =
+        used.filter_map(|rest| rest.split(|c: char| !c.is_ascii_uppercase() && c != '_').next()).collect();
+    assert!(used.len() > 10, "{used:?}");
+    for constant in used.iter().filter(|constant| !constant.is_empty() && !allowed_for_everybody.contains(constant)) {
+        let name = constant.to_lowercase();
+        let registered = ALL.iter().find(|(_, file, _)| *file == name);
+        assert!(matches!(registered, Some((Scope::Tenant, ..))), "{constant} is used for the API");
+    }
+}
+
+fn plan(connection: &Connection, text: &str) -> Vec<String> {
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
+    let parameters = vec![rusqlite::types::Null; statement.parameter_count()];
+    let rows = statement.query_map(rusqlite::params_from_iter(parameters), |row| row.get(3)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+#[test]
+fn no_statement_looks_at_all_rows_of_a_large_table() {
+    let connection = migrated();
+    // Looks at every queued row once, when a process starts.
+    let exempt = ["queue_release_all"];
+    for (_, name, text) in ALL {
+        if exempt.contains(name) {
+            continue;
+        }
+        for step in plan(&connection, text) {
+            // `SCAN` with an index is a walk along it, which a LIMIT ends: allowed where the order is the index's own.
+            let is_scan = step.starts_with("SCAN") && !step.contains("CONSTANT ROW") && !step.starts_with("SCAN (");
+            let is_bounded = matches!(*name, "migration_list");
+            assert!(!is_scan || is_bounded, "{name}: {step}");
+            assert!(!step.contains("AUTOMATIC"), "{name}: {step}");
+        }
+    }
+}
+
+#[test]
+fn no_list_is_sorted_in_memory() {
+    let connection = migrated();
+    for (_, name, text) in ALL {
+        for step in plan(&connection, text) {
+            assert!(!step.contains("TEMP B-TREE"), "{name}: {step}");
+        }
+    }
+}
+
+#[test]
+fn hot_statements_go_by_their_keys() {
+    let connection = migrated();
+    let expected = [
+        ("event_exists", sql::EVENT_EXISTS, "USING COVERING INDEX sqlite_autoindex_events_1 (tenant_id=? AND id=?)"),
+        ("event_read", sql::EVENT_READ, "USING INDEX sqlite_autoindex_events_1 (tenant_id=? AND id=?)"),
+        ("idempotency_find", sql::IDEMPOTENCY_FIND, "PRIMARY KEY (bucket=? AND endpoint_id=? AND key_hash=?)"),
+        ("lane_due", sql::LANE_DUE, "PRIMARY KEY (endpoint_id=? AND due_at<?)"),
+        ("lane_next", sql::LANE_NEXT, "PRIMARY KEY (endpoint_id>?)"),
+        ("queue_finish_if_leased", sql::QUEUE_FINISH_IF_LEASED, "(endpoint_id=? AND due_at=? AND delivery_id=?)"),
+        ("queue_retry_if_leased", sql::QUEUE_RETRY_IF_LEASED, "(endpoint_id=? AND due_at=? AND delivery_id=?)"),
+        ("queue_lease", sql::QUEUE_LEASE, "(endpoint_id=? AND due_at=? AND delivery_id=?)"),
+        ("queue_of_event", sql::QUEUE_OF_EVENT, "queue_by_event (tenant_id=? AND event_id=?)"),
+        (
+            "event_ids_undelivered",
+            sql::EVENT_IDS_UNDELIVERED,
+            "queue_by_event (tenant_id=? AND event_id>? AND event_id<?)",
+        ),
+        ("event_ids_of_tenant", sql::EVENT_IDS_OF_TENANT, "(tenant_id=? AND id>? AND id<?)"),
+        ("event_ids_of_endpoint", sql::EVENT_IDS_OF_ENDPOINT, "events_by_endpoint (endpoint_id=? AND id>? AND id<?)"),
+    ];
+    for (name, text, key) in expected {
+        let plan = plan(&connection, text);
+        assert!(plan.iter().any(|step| step.contains(key)), "{name}: {plan:?}");
+    }
+}

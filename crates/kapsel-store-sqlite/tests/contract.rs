@@ -1,0 +1,14 @@
+//! The contract suite on this engine.
+
+use std::sync::Arc;
+
+use kapsel_store::contract::Fixture;
+use kapsel_store_sqlite::{SqliteOptions, SqliteStore};
+
+async fn fresh() -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(SqliteOptions::new(folder.path())).unwrap();
+    Fixture::keeping(Arc::new(store), folder)
+}
+
+kapsel_store::contract_suite!(fresh);

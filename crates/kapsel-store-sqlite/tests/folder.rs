@@ -1,0 +1,303 @@
+//! What becomes of a data folder: kept over a restart, held against others, refused when it is not ours.
+
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+
+use kapsel_core::idempotency::IdempotencyKey;
+use kapsel_core::settlement::{Decision, Next};
+use kapsel_core::{Attempt, HeaderBlock, Outcome, ResponseHead};
+use kapsel_core::{
+    AttemptId, Clock, DeliveryId, DeliveryRef, DeliveryState, Endpoint, EndpointId, IdGenerator, InstanceId, Lease,
+    LeaseToken, SystemEntropy, TenantId,
+};
+use kapsel_store::{
+    AdminStore, ClaimRequest, DeliveryStore, EventFilter, IngestStore, Ingested, LaneQuota, NewDelivery, NewEvent,
+    Settled, Settlement, StoreError,
+};
+use kapsel_store_sqlite::{OpenError, SqliteOptions, SqliteStore};
+use std::time::Duration;
+use test_harness::{EndpointBuilder, EventBuilder, TestClock};
+
+/// Tells a child process of these tests which folder to hold.
+const FOLDER_OF_CHILD: &str = "KAPSEL_TEST_FOLDER";
+
+fn open(folder: &Path) -> Result<SqliteStore, OpenError> {
+    SqliteStore::open(SqliteOptions::new(folder))
+}
+
+struct World {
+    clock: TestClock,
+    ids: IdGenerator,
+}
+
+impl World {
+    fn new() -> Self {
+        World { clock: TestClock::new(), ids: IdGenerator::new(Arc::new(SystemEntropy)) }
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        let id: EndpointId = self.ids.next(self.clock.now());
+        EndpointBuilder::new(id, "https://destination.example/hook", self.clock.now()).build()
+    }
+
+    fn event(&self, endpoint: &Endpoint, body: Vec<u8>) -> NewEvent {
+        let event = EventBuilder::new(self.ids.next(self.clock.now()), endpoint, self.clock.now()).body(body).build();
+        let id: DeliveryId = self.ids.next(self.clock.now());
+        NewEvent {
+            event: Arc::new(event),
+            key: None,
+            deliveries: vec![NewDelivery { id, endpoint_id: endpoint.id, lease: None }],
+        }
+    }
+}
+
+#[tokio::test]
+async fn reopening_keeps_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::new();
+    let now = world.clock.now();
+    let endpoint = world.endpoint();
+    let delivered = world.event(&endpoint, b"delivered".to_vec());
+    let key = IdempotencyKey { text: "k".into(), hash: [7; 32], explicit: true, window: Duration::from_secs(60) };
+    let waiting = NewEvent { key: Some(key.clone()), ..world.event(&endpoint, vec![0xa5; 200_000]) };
+
+    let store = open(folder.path()).unwrap();
+    store.endpoint_insert(endpoint.clone()).await.unwrap();
+    store.event_insert_batch(now, Arc::new(vec![delivered.clone()])).await.unwrap();
+    let instance: InstanceId = world.ids.next(now);
+    let lease = Lease { owner: instance, token: LeaseToken(1), until: now + Duration::from_secs(60) };
+    let lanes = vec![LaneQuota { endpoint_id: endpoint.id, quota: 10 }];
+    let request = ClaimRequest { lease, lanes, body_bytes_max: usize::MAX };
+    let claimed = store.delivery_claim_due(now, request.clone()).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    let head = ResponseHead {
+        status: 200,
+        headers: HeaderBlock::from_pairs([("server", &b"x"[..])]),
+        body: (&b"thanks"[..]).into(),
+        body_truncated: false,
+    };
+    let id: AttemptId = world.ids.next(now);
+    let attempt = Attempt {
+        id,
+        delivery: claimed[0].delivery,
+        number: 1,
+        url: "https://destination.example/hook".to_owned(),
+        started_at: now,
+        duration: Duration::from_millis(7),
+        outcome: Outcome::Response(head),
+    };
+    let decision = Decision { next: Next::Delivered, disable_endpoint: None };
+    let settlement = Settlement { lease, attempt: attempt.clone(), decision };
+    let settled = store.delivery_settle_if_leased(now, Arc::new(vec![settlement])).await.unwrap();
+    assert_eq!(settled, [Settled::Written]);
+    store.event_insert_batch(now, Arc::new(vec![waiting.clone()])).await.unwrap();
+    store.close().await;
+
+    let log = folder.path().join("kapsel.db-wal");
+    assert!(!log.exists(), "closing copies the log into the database");
+
+    let store = open(folder.path()).unwrap();
+    assert_eq!(store.endpoint_get(endpoint.tenant_id, endpoint.id).await.unwrap(), endpoint);
+    let events = store.event_list(TenantId::DEFAULT, EventFilter::default(), 10, now).await.unwrap();
+    assert_eq!(events.iter().map(|event| event.id).collect::<Vec<_>>(), [waiting.event.id, delivered.event.id]);
+    let detail = store.event_get(TenantId::DEFAULT, delivered.event.id, now).await.unwrap();
+    assert_eq!(detail.summary.status, DeliveryState::Delivered);
+    assert_eq!(detail.attempts, [attempt]);
+    let claimed = store.delivery_claim_due(now, request).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(claimed[0].event, waiting.event, "the whole body is there");
+    let again = NewEvent { key: Some(key), ..world.event(&endpoint, b"other".to_vec()) };
+    let answers = store.event_insert_batch(now, Arc::new(vec![again])).await.unwrap();
+    assert_eq!(answers, [Ingested::Conflict { original: waiting.event.id }]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn files_are_for_the_owner_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("some").join("where");
+    let store = open(&folder).unwrap();
+    store.ping().await.unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    for entry in folder.read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_second_store_in_the_same_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(folder.path()).unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(&error, OpenError::FolderInUse { folder: named } if named == folder.path()), "{error:?}");
+    assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
+    assert!(error.to_string().contains("in use"), "{error}");
+    first.close().await;
+    open(folder.path()).unwrap().close().await;
+}
+
+#[tokio::test]
+async fn calls_after_the_end_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    let other = store.clone();
+    store.close().await;
+    for error in
+        [other.ping().await.unwrap_err(), other.endpoint_get(TenantId::DEFAULT, EndpointId::MIN).await.unwrap_err()]
+    {
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    }
+    // A second end is harmless.
+    other.close().await;
+}
+
+/// Another process that has a folder open until it is told to end, or dies.
+struct Holder {
+    process: Child,
+    stdin: Option<ChildStdin>,
+    /// Kept, so that it can write to the end.
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Holder {
+    /// Starts one and waits until it has answered.
+    fn start(folder: &Path) -> (Self, String) {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "holds_a_folder_for_other_tests", "--nocapture"])
+            .env(FOLDER_OF_CHILD, folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = process.stdin.take();
+        let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
+        let answer =
+            output.by_ref().map(Result::unwrap).find_map(|line| line.split("HOLDER: ").nth(1).map(str::to_owned));
+        (Holder { process, stdin, output }, answer.expect("the process answers"))
+    }
+
+    fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        let _said = self.output.by_ref().count();
+        let _ended = self.process.wait();
+    }
+}
+
+#[tokio::test]
+#[ignore = "a process that other tests start"]
+async fn holds_a_folder_for_other_tests() {
+    let Some(folder) = std::env::var_os(FOLDER_OF_CHILD).map(PathBuf::from) else { return };
+    let answer = match open(&folder) {
+        Ok(store) => {
+            let world = World::new();
+            let endpoint = world.endpoint();
+            store.endpoint_insert(endpoint.clone()).await.unwrap();
+            let new = world.event(&endpoint, b"acknowledged".to_vec());
+            store.event_insert_batch(world.clock.now(), Arc::new(vec![new.clone()])).await.unwrap();
+            println!("HOLDER: {}", new.event.id);
+            std::io::stdout().flush().unwrap();
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line).unwrap();
+            return;
+        }
+        Err(OpenError::FolderInUse { .. }) => "in use".to_owned(),
+        Err(error) => format!("{error:?}"),
+    };
+    println!("HOLDER: {answer}");
+}
+
+#[tokio::test]
+async fn another_process_is_kept_out_until_the_first_one_dies() {
+    let folder = tempfile::tempdir().unwrap();
+    let (holder, event_id) = Holder::start(folder.path());
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, OpenError::FolderInUse { .. }), "{error:?}");
+
+    holder.kill();
+    let store = open(folder.path()).unwrap();
+    let now = TestClock::new().now();
+    let id = event_id.parse().unwrap();
+    let detail = store.event_get(TenantId::DEFAULT, id, now).await.unwrap();
+    assert_eq!(detail.summary.status, DeliveryState::Received, "what was acknowledged survives a killed process");
+
+    let (_second, answer) = Holder::start(folder.path());
+    assert_eq!(answer, "in use");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).unwrap().close().await;
+    change(folder.path(), "INSERT INTO schema_migrations VALUES (99, '0099_future', x'00')");
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, OpenError::NewerSchema { found: 99, supported: 1 }), "{error:?}");
+    assert!(error.to_string().contains("newer Kapsel"), "{error}");
+}
+
+#[tokio::test]
+async fn a_changed_migration_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).unwrap().close().await;
+    change(folder.path(), "UPDATE schema_migrations SET checksum = zeroblob(32) WHERE version = 1");
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(&error, OpenError::ChangedMigration { version: 1, .. }), "{error:?}");
+    // The folder is not held by a store that could not be opened.
+    change(folder.path(), "DELETE FROM schema_migrations");
+    assert!(matches!(open(folder.path()), Err(OpenError::Sqlite { .. })));
+}
+
+#[tokio::test]
+async fn something_else_than_a_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("kapsel.db"), vec![b'x'; 10_000]).unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(&error, OpenError::Sqlite { .. }), "{error:?}");
+
+    let file = folder.path().join("a-file");
+    std::fs::write(&file, "").unwrap();
+    let error = open(&file).unwrap_err();
+    assert!(matches!(&error, OpenError::Folder { folder, .. } if *folder == file), "{error:?}");
+}
+
+fn change(folder: &Path, statement: &str) {
+    rusqlite::Connection::open(folder.join("kapsel.db")).unwrap().execute_batch(statement).unwrap();
+}
+
+#[tokio::test]
+async fn settings_are_the_durable_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).unwrap().close().await;
+    let connection = rusqlite::Connection::open(folder.path().join("kapsel.db")).unwrap();
+    let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+    assert_eq!(mode, "wal");
+}
+
+#[tokio::test]
+async fn a_delivery_ref_of_nothing_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    let now = TestClock::new().now();
+    let delivery = DeliveryRef {
+        id: DeliveryId::MIN,
+        event_id: kapsel_core::EventId::MIN,
+        endpoint_id: EndpointId::MIN,
+        tenant_id: TenantId::DEFAULT,
+    };
+    let lease = Lease { owner: InstanceId::MIN, token: LeaseToken(0), until: now };
+    store.delivery_release_if_leased(now, vec![(delivery, lease)]).await.unwrap();
+    store.close().await;
+}
