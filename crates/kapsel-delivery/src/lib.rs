@@ -1,1 +1,28 @@
-//! Delivery of Kapsel: claim, send, settle; the HTTP transport and its address guard.
+//! Delivery: takes deliveries that are due, sends each to its destination, and settles what came of it.
+//!
+//! **Is:** the [`Dispatcher`] (claim → send → settle, at least once, under leases), the [`Transport`] port and its
+//! HTTP implementation [`HttpTransport`] with the guard against forbidden addresses, the form of the outgoing request
+//! ([`request`]), and the [`Janitor`] for what has to be tidied now and then.
+//!
+//! **Is not:** it decides nothing about retries or success (that is `kapsel_core::settlement`), knows no SQL and no
+//! engine, serves no request, and reads no clock and no random number generator but through the ports. Nothing outside
+//! of [`network`] opens a socket.
+//!
+//! Read first: [`dispatch`] (the flow of one delivery) and [`network`] (what a destination can do to us).
+
+pub mod dispatch;
+pub mod janitor;
+pub mod network;
+pub mod request;
+pub mod settings;
+pub mod traceparent;
+pub mod transport;
+
+mod backoff;
+mod unwind;
+
+pub use dispatch::{Deps, Dispatcher, DrainReport, RunOnce};
+pub use janitor::{Janitor, JanitorReport};
+pub use network::{HttpSettings, HttpTransport};
+pub use settings::DeliverySettings;
+pub use transport::{OutboundRequest, Transport};

@@ -1,5 +1,5 @@
-//! What tests need and the product does not: clocks that are set by hand, chance from a seed, ready-made endpoints and
-//! events, and destinations that behave well or badly over real sockets.
+//! **Is:** what tests need and the product does not: clocks that are set by hand, chance from a seed, ready-made
+//! endpoints and events, and destinations that behave well or badly over real sockets.
 //!
 //! **Is not:** part of the program. Only `dev-dependencies` name this crate.
 
@@ -16,5 +16,6 @@ pub mod destination;
 pub mod entropy;
 
 pub use builders::{EndpointBuilder, EventBuilder};
-pub use clock::TestClock;
+pub use clock::{TestClock, TokioClock};
+pub use destination::{Answer, Behaviour, Certificate, Destination, Received};
 pub use entropy::SeededEntropy;

@@ -1,0 +1,165 @@
+//! One attempt of one delivery, from the lease to its settlement.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kapsel_core::settlement::{self, Decision};
+use kapsel_core::{Attempt, AttemptId, FailureKind, Outcome, Timestamp};
+use kapsel_store::{ActiveEndpoint, ClaimedDelivery, Settlement};
+use tokio::time::Instant;
+
+use super::Shared;
+use super::gate::Permit;
+use super::settle::Finished;
+use crate::request;
+use crate::unwind;
+
+/// How long after its deadline a transport is given up that does not keep it.
+const TRANSPORT_GRACE: Duration = Duration::from_secs(1);
+
+/// When the attempt began, on both clocks: the one that is shown and the one that never jumps.
+#[derive(Clone, Copy)]
+struct Begun {
+    at: Timestamp,
+    instant: Instant,
+}
+
+/// Makes one attempt and hands its result over, whatever happens.
+pub(super) async fn run(shared: Arc<Shared>, claimed: ClaimedDelivery, mut permit: Permit) {
+    let begun = Begun { at: shared.deps.clock.now(), instant: Instant::now() };
+    let mut stop = shared.stop.subscribe();
+    let worked = tokio::select! {
+        biased;
+        _ = stop.wait_for(|is_stopping| *is_stopping) => Ok(release(&claimed, "Kapsel is being stopped")),
+        worked = unwind::caught(work(&shared, &claimed, begun)) => worked,
+    };
+    let finished = worked.unwrap_or_else(|unwind::Panicked| after_panic(&shared, &claimed, begun));
+    // The body goes with it, so that its bytes are free when the permit says so.
+    drop(claimed);
+    permit.sent();
+    shared.settle.push(finished, permit);
+}
+
+async fn work(shared: &Shared, claimed: &ClaimedDelivery, begun: Begun) -> Finished {
+    let Some(active) = deliverable(shared, claimed) else {
+        return release(claimed, "the endpoint was deleted or disabled meanwhile");
+    };
+    let Some(signer) = &active.signer else {
+        return release(claimed, "the endpoint's signing keys are damaged");
+    };
+    let Some(limit) = time_limit(shared, claimed, &active, begun.at) else {
+        return release(claimed, "too little is left of the lease");
+    };
+    let mut random = [0; 24];
+    shared.deps.entropy.fill(&mut random);
+    let request = request::build(&request::Inputs {
+        event: &claimed.event,
+        endpoint: &active.endpoint,
+        signer,
+        attempt_number: claimed.attempts_total.saturating_add(1),
+        at: begun.at,
+        denied_headers: &shared.denied_headers,
+        user_agent: &shared.user_agent,
+        random,
+    });
+    let deadline = begun.instant + limit;
+    let sent = tokio::time::timeout_at(deadline + TRANSPORT_GRACE, shared.deps.transport.send(request, deadline)).await;
+    let outcome = sent.unwrap_or_else(|_| Outcome::Failure {
+        kind: FailureKind::Timeout,
+        detail: "the time limit passed, and the transport did not notice".to_owned(),
+        head: None,
+    });
+    conclude(shared, claimed, &active, begun, outcome)
+}
+
+fn deliverable(shared: &Shared, claimed: &ClaimedDelivery) -> Option<Arc<ActiveEndpoint>> {
+    shared.deps.directory.get(claimed.delivery.endpoint_id).filter(|active| active.is_enabled())
+}
+
+/// How long the request may take: as long as the endpoint's policy says, and so that the result can still be stored
+/// under the lease. `None` if the lease has aged so much that less than half of that is left: a destination must not be
+/// called slow because Kapsel was.
+fn time_limit(shared: &Shared, claimed: &ClaimedDelivery, active: &ActiveEndpoint, now: Timestamp) -> Option<Duration> {
+    let wanted = active.endpoint.config.timeout().min(shared.settings.lease_usable());
+    let left = claimed.lease.until.saturating_since(now).saturating_sub(shared.settings.slack());
+    (left >= wanted / 2).then(|| wanted.min(left))
+}
+
+/// Turns an outcome into what is stored.
+fn conclude(
+    shared: &Shared,
+    claimed: &ClaimedDelivery,
+    active: &ActiveEndpoint,
+    begun: Begun,
+    outcome: Outcome,
+) -> Finished {
+    let duration = begun.instant.elapsed();
+    let now = shared.deps.clock.now();
+    let config = &active.endpoint.config;
+    let decision = settlement::decide(settlement::Inputs {
+        outcome: &outcome,
+        retry: &config.retry,
+        retry_statuses: &config.retry_statuses,
+        attempts_made: claimed.attempts_made.saturating_add(1),
+        now,
+        jitter: shared.deps.entropy.unit(),
+    });
+    let attempt = Attempt {
+        id: shared.attempt_ids.next::<AttemptId>(now),
+        delivery: claimed.delivery,
+        number: claimed.attempts_total.saturating_add(1),
+        url: config.url.as_str().to_owned(),
+        started_at: begun.at,
+        duration,
+        outcome,
+    };
+    log(&attempt, &decision);
+    Finished::Settle(Box::new(Settlement { lease: claimed.lease, attempt, decision }))
+}
+
+/// A defect in Kapsel spends an attempt like any other failure, so that an event which trips it each time ends visibly.
+fn after_panic(shared: &Shared, claimed: &ClaimedDelivery, begun: Begun) -> Finished {
+    tracing::error!(
+        delivery_id = %claimed.delivery.id,
+        endpoint_id = %claimed.delivery.endpoint_id,
+        "the work on a delivery panicked; it counts as a failed attempt",
+    );
+    match deliverable(shared, claimed) {
+        Some(active) => {
+            let outcome = settlement::defect("a defect in Kapsel broke the attempt off");
+            conclude(shared, claimed, &active, begun, outcome)
+        }
+        None => release(claimed, "the endpoint was deleted or disabled meanwhile"),
+    }
+}
+
+fn release(claimed: &ClaimedDelivery, why: &'static str) -> Finished {
+    tracing::debug!(delivery_id = %claimed.delivery.id, endpoint_id = %claimed.delivery.endpoint_id, why, "given back");
+    Finished::Release(claimed.delivery, claimed.lease)
+}
+
+fn log(attempt: &Attempt, decision: &Decision) {
+    let delivery = &attempt.delivery;
+    match attempt.outcome.error_code() {
+        None => tracing::debug!(
+            endpoint_id = %delivery.endpoint_id,
+            event_id = %delivery.event_id,
+            delivery_id = %delivery.id,
+            attempt = attempt.number,
+            status = attempt.outcome.status(),
+            duration = ?attempt.duration,
+            "delivered",
+        ),
+        Some(error_code) => tracing::info!(
+            endpoint_id = %delivery.endpoint_id,
+            event_id = %delivery.event_id,
+            delivery_id = %delivery.id,
+            attempt = attempt.number,
+            status = attempt.outcome.status(),
+            %error_code,
+            duration = ?attempt.duration,
+            next = ?decision.next,
+            "attempt failed",
+        ),
+    }
+}

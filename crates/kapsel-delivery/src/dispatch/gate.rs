@@ -1,0 +1,429 @@
+//! The one place that says what may start: permits for the deliveries under way.
+//!
+//! A permit is taken before a delivery is claimed or handed over, and held until its result is stored. It counts
+//! against four limits:
+//!
+//! - the deliveries under way in all. Memory is bounded by it, because results wait under their permits too;
+//! - the bytes of their bodies, until the request has been sent;
+//! - the requests under way to one endpoint (`max_in_flight` of its configuration), until the answer is there. The
+//!   writing of the result is Kapsel's own business and takes nothing off the rate of the destination;
+//! - a fair share: beyond its first one, an endpoint may hold as many permits (and body bytes) as are still free, and
+//!   its tenant eight times as many. So a lone endpoint can have half of everything, and of endpoints that hang each
+//!   gets less than the one before it, which leaves something to those that work. (Switches share their buffers in
+//!   this way: Choudhury and Hahne, "Dynamic queue length thresholds", 1998.)
+//!
+//! A lane (the queue of one endpoint) is *flagged* while it is known or believed to have a backlog in the store. New
+//! events then go behind that backlog by way of the store instead of past it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kapsel_core::{EndpointId, TenantId};
+use kapsel_store::LaneQuota;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// How many times the free permits a tenant may hold.
+const TENANT_SHARE: usize = 8;
+/// How long after a refused reservation a scan that does not find the lane due proves nothing: the event is still on
+/// its way into the store.
+const COMMIT_TIME: Duration = Duration::from_millis(50);
+
+/// A lane with the limit of its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LaneLimit {
+    pub endpoint_id: EndpointId,
+    pub tenant_id: TenantId,
+    /// Requests under way at once; 0 counts as 1.
+    pub in_flight_max: usize,
+}
+
+/// Hands out permits.
+pub(super) struct Gate {
+    in_flight_max: usize,
+    body_bytes_max: usize,
+    state: Mutex<State>,
+    /// Something was released that a flagged lane could use.
+    pub freed: Notify,
+    emptied: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    is_closed: bool,
+    in_flight: usize,
+    body_bytes: usize,
+    lanes: HashMap<EndpointId, Lane>,
+    tenants: HashMap<TenantId, usize>,
+    /// Whether somebody was refused for a limit that all share, so that any release may be what is waited for.
+    is_scarce: bool,
+}
+
+/// What is remembered of a lane while there is anything to remember.
+#[derive(Default)]
+struct Lane {
+    in_flight_max: usize,
+    /// Requests under way.
+    sending: usize,
+    /// Permits held, those of results that wait to be stored among them.
+    held: usize,
+    body_bytes: usize,
+    backlog: Option<Backlog>,
+}
+
+/// The flag of a lane.
+#[derive(Clone, Copy)]
+struct Backlog {
+    /// A scan begun before this time cannot prove that there is none.
+    refutable_from: Instant,
+}
+
+impl Lane {
+    fn is_idle(&self) -> bool {
+        self.held == 0 && self.backlog.is_none()
+    }
+}
+
+/// Why there is no permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// The endpoint has as many requests under way as it may.
+    Lane,
+    /// A limit that all share is reached, or the endpoint's or tenant's share of it.
+    Shared,
+}
+
+impl Gate {
+    pub(super) fn new(in_flight_max: usize, body_bytes_max: usize) -> Arc<Self> {
+        Arc::new(Gate {
+            in_flight_max,
+            body_bytes_max,
+            state: Mutex::default(),
+            freed: Notify::new(),
+            emptied: Notify::new(),
+        })
+    }
+
+    /// A permit for a fresh event whose body has `body_bytes`. `None` if it has to go by way of the store; its lane is
+    /// flagged then.
+    pub(super) fn reserve(self: &Arc<Self>, lane: LaneLimit, body_bytes: usize) -> Option<Permit> {
+        let mut state = self.lock();
+        if state.is_closed {
+            return None;
+        }
+        let flagged = state.lanes.get(&lane.endpoint_id).is_some_and(|lane| lane.backlog.is_some());
+        let refusal = self.refusal(&state, &lane, body_bytes);
+        if !flagged && refusal.is_none() {
+            return Some(self.grant(&mut state, lane, body_bytes));
+        }
+        if refusal == Some(Refusal::Shared) {
+            state.is_scarce = true;
+        }
+        // This event will come from the store, so whatever is scanned before it has arrived there says nothing.
+        state.flag(&lane, Instant::now() + COMMIT_TIME);
+        if refusal.is_none() {
+            // Nothing will be released that could report it: the lane has room already.
+            self.freed.notify_one();
+        }
+        None
+    }
+
+    /// Of lanes that are due, those that could start something now. The others are flagged.
+    pub(super) fn with_room(&self, lanes: Vec<LaneLimit>) -> Vec<LaneLimit> {
+        let mut state = self.lock();
+        let now = Instant::now();
+        lanes
+            .into_iter()
+            .filter(|lane| {
+                let refusal = self.refusal(&state, lane, 0);
+                if refusal.is_some() {
+                    state.flag(lane, now);
+                }
+                if refusal == Some(Refusal::Shared) {
+                    state.is_scarce = true;
+                }
+                refusal.is_none()
+            })
+            .collect()
+    }
+
+    /// Permits for a claim over `lanes`, at most `max`, dealt out one by one in the order of the lanes, so that each
+    /// lane gets as much as any other or as much as it may. With them goes half of the free body bytes: less would
+    /// make small claims, all of it would turn away every fresh event while the claim is under way.
+    pub(super) fn reserve_for_claim(self: &Arc<Self>, lanes: &[LaneLimit], max: usize) -> ClaimPermits {
+        let mut permits: Vec<(LaneLimit, Vec<Permit>)> = lanes.iter().map(|lane| (*lane, Vec::new())).collect();
+        let mut state = self.lock();
+        let free_bytes = self.body_bytes_max.saturating_sub(state.body_bytes);
+        let mut left = if state.is_closed || free_bytes == 0 { 0 } else { max };
+        let mut is_dealing = true;
+        while is_dealing && left > 0 {
+            is_dealing = false;
+            for (lane, granted) in &mut permits {
+                if left > 0 && self.refusal(&state, lane, 0).is_none() {
+                    granted.push(self.grant(&mut state, *lane, 0));
+                    left -= 1;
+                    is_dealing = true;
+                }
+            }
+        }
+        let body_bytes = free_bytes.div_ceil(2);
+        state.body_bytes += body_bytes;
+        for (lane, granted) in &permits {
+            if granted.is_empty() {
+                state.is_scarce = true;
+                state.flag(lane, Instant::now());
+            }
+        }
+        drop(state);
+        permits.retain(|(_, granted)| !granted.is_empty());
+        ClaimPermits { gate: Arc::clone(self), permits, body_bytes }
+    }
+
+    /// All due lanes were seen by a scan begun at `scan_began`: the others have no backlog.
+    pub(super) fn unflag_all_but(&self, due: &HashSet<EndpointId>, scan_began: Instant) {
+        let mut state = self.lock();
+        state.lanes.retain(|id, lane| {
+            let is_refuted = lane.backlog.is_some_and(|backlog| backlog.refutable_from <= scan_began);
+            if is_refuted && !due.contains(id) {
+                lane.backlog = None;
+            }
+            !lane.is_idle()
+        });
+    }
+
+    /// The lane filled its quota: there is probably more.
+    pub(super) fn flag(&self, lane: &LaneLimit) {
+        self.lock().flag(lane, Instant::now());
+    }
+
+    /// The lane cannot be delivered to, whatever it holds.
+    pub(super) fn unflag(&self, endpoint_id: EndpointId) {
+        let mut state = self.lock();
+        if let Some(lane) = state.lanes.get_mut(&endpoint_id) {
+            lane.backlog = None;
+            state.prune(endpoint_id);
+        }
+    }
+
+    /// Whether a flagged lane has room, so that a claim would find something to do without a release before.
+    pub(super) fn wants_claim(&self) -> bool {
+        let state = self.lock();
+        let free = self.in_flight_max.saturating_sub(state.in_flight);
+        state.lanes.values().any(|lane| {
+            lane.backlog.is_some() && lane.sending < lane.in_flight_max.max(1) && lane.held <= free && free > 0
+        })
+    }
+
+    /// No permit is given from now on.
+    pub(super) fn close(&self) {
+        self.lock().is_closed = true;
+        self.freed.notify_one();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+
+    /// Permits held.
+    pub(super) fn in_flight(&self) -> usize {
+        self.lock().in_flight
+    }
+
+    /// Permits that are free; 0 when closed.
+    pub(super) fn free(&self) -> usize {
+        let mut state = self.lock();
+        let free = if state.is_closed { 0 } else { self.in_flight_max.saturating_sub(state.in_flight) };
+        if free == 0 {
+            state.is_scarce = true;
+        }
+        free
+    }
+
+    /// Waits until no permit is held.
+    pub(super) async fn emptied(&self) {
+        loop {
+            let mut emptied = std::pin::pin!(self.emptied.notified());
+            emptied.as_mut().enable();
+            if self.in_flight() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    fn refusal(&self, state: &State, lane: &LaneLimit, body_bytes: usize) -> Option<Refusal> {
+        let free = self.in_flight_max.saturating_sub(state.in_flight);
+        let free_bytes = self.body_bytes_max.saturating_sub(state.body_bytes);
+        let (sending, held, held_bytes) =
+            state.lanes.get(&lane.endpoint_id).map_or((0, 0, 0), |lane| (lane.sending, lane.held, lane.body_bytes));
+        let held_by_tenant = state.tenants.get(&lane.tenant_id).copied().unwrap_or(0);
+        if sending >= lane.in_flight_max.max(1) {
+            return Some(Refusal::Lane);
+        }
+        let is_fair = held == 0 || (held <= free && held_by_tenant <= free.saturating_mul(TENANT_SHARE));
+        // What is free is shared, but a lane that holds nothing may have one body of any size that fits.
+        let bytes_fit = body_bytes <= free_bytes && (held_bytes == 0 || held_bytes <= free_bytes - body_bytes);
+        (free == 0 || !is_fair || !bytes_fit).then_some(Refusal::Shared)
+    }
+
+    /// Whether what was just released in a lane is worth a look at the queue.
+    fn is_worth_a_look(&self, state: &mut State, lane: &LaneLimit) -> bool {
+        let is_flagged = state.lanes.get(&lane.endpoint_id).is_some_and(|lane| lane.backlog.is_some());
+        let is_wanted_here = is_flagged && self.refusal(state, lane, 0).is_none();
+        is_wanted_here || std::mem::take(&mut state.is_scarce)
+    }
+
+    fn grant(self: &Arc<Self>, state: &mut State, limit: LaneLimit, body_bytes: usize) -> Permit {
+        state.in_flight += 1;
+        state.body_bytes += body_bytes;
+        *state.tenants.entry(limit.tenant_id).or_default() += 1;
+        let lane = state.lanes.entry(limit.endpoint_id).or_default();
+        lane.in_flight_max = limit.in_flight_max;
+        lane.sending += 1;
+        lane.held += 1;
+        lane.body_bytes += body_bytes;
+        Permit { gate: Arc::clone(self), lane: limit, body_bytes, is_sending: true }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    fn remembered_lanes(&self) -> usize {
+        self.lock().lanes.len()
+    }
+}
+
+impl State {
+    fn flag(&mut self, limit: &LaneLimit, refutable_from: Instant) {
+        let lane = self.lanes.entry(limit.endpoint_id).or_default();
+        lane.in_flight_max = limit.in_flight_max;
+        let refutable_from = lane.backlog.map_or(refutable_from, |backlog| backlog.refutable_from.max(refutable_from));
+        lane.backlog = Some(Backlog { refutable_from });
+    }
+
+    fn prune(&mut self, endpoint_id: EndpointId) {
+        if self.lanes.get(&endpoint_id).is_some_and(Lane::is_idle) {
+            self.lanes.remove(&endpoint_id);
+        }
+    }
+}
+
+/// The right to work on one delivery. Dropping it gives everything back.
+pub(super) struct Permit {
+    gate: Arc<Gate>,
+    lane: LaneLimit,
+    body_bytes: usize,
+    is_sending: bool,
+}
+
+impl Permit {
+    /// The exchange is over and the body let go of; what is left is to store the result.
+    pub(super) fn sent(&mut self) {
+        let gate = Arc::clone(&self.gate);
+        let mut state = gate.lock();
+        self.end_sending(&mut state);
+        let is_worth_a_look = gate.is_worth_a_look(&mut state, &self.lane);
+        drop(state);
+        if is_worth_a_look {
+            gate.freed.notify_one();
+        }
+    }
+
+    fn charge(&mut self, body_bytes: usize) {
+        let gate = Arc::clone(&self.gate);
+        let mut state = gate.lock();
+        state.body_bytes += body_bytes;
+        self.body_bytes += body_bytes;
+        if let Some(lane) = state.lanes.get_mut(&self.lane.endpoint_id) {
+            lane.body_bytes += body_bytes;
+        }
+    }
+
+    fn end_sending(&mut self, state: &mut State) {
+        if !std::mem::take(&mut self.is_sending) {
+            return;
+        }
+        let body_bytes = std::mem::take(&mut self.body_bytes);
+        state.body_bytes -= body_bytes;
+        if let Some(lane) = state.lanes.get_mut(&self.lane.endpoint_id) {
+            lane.sending -= 1;
+            lane.body_bytes -= body_bytes;
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let gate = Arc::clone(&self.gate);
+        let mut state = gate.lock();
+        self.end_sending(&mut state);
+        state.in_flight -= 1;
+        if let Some(held) = state.tenants.get_mut(&self.lane.tenant_id) {
+            *held -= 1;
+            if *held == 0 {
+                state.tenants.remove(&self.lane.tenant_id);
+            }
+        }
+        if let Some(lane) = state.lanes.get_mut(&self.lane.endpoint_id) {
+            lane.held -= 1;
+        }
+        let is_worth_a_look = gate.is_worth_a_look(&mut state, &self.lane);
+        state.prune(self.lane.endpoint_id);
+        let is_empty = state.in_flight == 0;
+        drop(state);
+        if is_worth_a_look {
+            gate.freed.notify_one();
+        }
+        if is_empty {
+            gate.emptied.notify_waiters();
+        }
+    }
+}
+
+/// The permits of one claim. What is not taken out is given back on drop.
+pub(super) struct ClaimPermits {
+    gate: Arc<Gate>,
+    permits: Vec<(LaneLimit, Vec<Permit>)>,
+    body_bytes: usize,
+}
+
+impl ClaimPermits {
+    /// How much to claim of which lane.
+    pub(super) fn quotas(&self) -> Vec<LaneQuota> {
+        let quota = |(lane, permits): &(LaneLimit, Vec<Permit>)| LaneQuota {
+            endpoint_id: lane.endpoint_id,
+            quota: permits.len(),
+        };
+        self.permits.iter().map(quota).collect()
+    }
+
+    /// How many bytes of bodies to claim at most.
+    pub(super) fn body_bytes_max(&self) -> usize {
+        self.body_bytes
+    }
+
+    /// The permit of one claimed delivery.
+    pub(super) fn take(&mut self, endpoint_id: EndpointId, body_bytes: usize) -> Option<Permit> {
+        let (_, permits) = self.permits.iter_mut().find(|(lane, _)| lane.endpoint_id == endpoint_id)?;
+        let mut permit = permits.pop()?;
+        permit.charge(body_bytes);
+        Some(permit)
+    }
+
+    /// The lanes of which every permit was taken out: those that may well hold more.
+    pub(super) fn filled(&self) -> impl Iterator<Item = &LaneLimit> {
+        self.permits.iter().filter(|(_, permits)| permits.is_empty()).map(|(lane, _)| lane)
+    }
+}
+
+impl Drop for ClaimPermits {
+    fn drop(&mut self) {
+        self.gate.lock().body_bytes -= self.body_bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests;

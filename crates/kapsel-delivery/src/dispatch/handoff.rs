@@ -1,0 +1,36 @@
+//! From the ingest side straight into a task: the fast path of a fresh delivery.
+
+use std::sync::Arc;
+
+use kapsel_core::{EndpointId, Lease, Timestamp};
+use kapsel_store::{ClaimedDelivery, Handoff, Slot};
+
+use super::Shared;
+use super::gate::Permit;
+
+pub(super) struct LocalHandoff(pub(super) Arc<Shared>);
+
+impl Handoff for LocalHandoff {
+    fn reserve(&self, endpoint_id: EndpointId, body_bytes: usize, now: Timestamp) -> Option<Box<dyn Slot>> {
+        let shared = &self.0;
+        let permit = shared.gate.reserve(shared.lane_limit(endpoint_id)?, body_bytes)?;
+        Some(Box::new(LocalSlot { shared: Arc::clone(shared), permit, lease: shared.fresh_lease(now) }))
+    }
+}
+
+struct LocalSlot {
+    shared: Arc<Shared>,
+    permit: Permit,
+    lease: Lease,
+}
+
+impl Slot for LocalSlot {
+    fn lease(&self) -> Lease {
+        self.lease
+    }
+
+    fn start(self: Box<Self>, delivery: ClaimedDelivery) {
+        let LocalSlot { shared, permit, .. } = *self;
+        shared.start(delivery, permit);
+    }
+}

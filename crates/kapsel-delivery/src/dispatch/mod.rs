@@ -1,0 +1,332 @@
+//! The dispatcher: claim → send → settle.
+//!
+//! The flow of one delivery, and where each step stands:
+//!
+//! 1. It is claimed from the store ([`Dispatcher::run_once`]) or handed over by the ingest side right after its commit
+//!    (`handoff.rs`). Either way a permit was taken for it before (`gate.rs`), so that nothing is claimed which cannot
+//!    start at once, and it is under a lease.
+//! 2. A task of its own makes the attempt (`attempt.rs`): it builds the request, sends it, and has
+//!    `kapsel_core::settlement` decide. Whatever happens in it ends in a settlement or in a release of the lease.
+//! 3. The results of all tasks are written in batches (`settle.rs`), and the permits go back.
+//!
+//! What keeps "at least once" true is the lease alone: whatever is lost in here comes back when it ends.
+
+mod attempt;
+mod gate;
+mod handoff;
+mod settle;
+mod sweep;
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use kapsel_core::{Clock, EndpointId, Entropy, IdGenerator, InstanceId, Lease, LeaseToken, Timestamp};
+use kapsel_store::{ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointDirectory, Handoff, Lane, StoreError};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::time::Instant;
+
+use self::gate::{Gate, LaneLimit, Permit};
+use self::handoff::LocalHandoff;
+use self::settle::SettleQueue;
+use crate::backoff::{Backoff, jittered};
+use crate::settings::DeliverySettings;
+use crate::transport::Transport;
+use crate::unwind;
+
+/// The most deliveries that one claim takes. More would hold up the settlements that share the store with it.
+const CLAIM_MAX: usize = 512;
+/// How soon the queue is looked at again when a look found nothing although something is expected.
+const EXPECTANT_PERIOD: Duration = Duration::from_millis(10);
+/// How long released permits are left to gather after a look that could not start anything, so that a shortage does not
+/// make one look after the other.
+const GATHER_TIME: Duration = Duration::from_millis(2);
+/// The waits after errors of the store.
+const ERROR_WAIT_BASE: Duration = Duration::from_millis(100);
+const ERROR_WAIT_CAP: Duration = Duration::from_secs(5);
+/// How long results and leases may take to be written after the grace of a drain.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a dispatcher works with.
+#[derive(Clone)]
+pub struct Deps {
+    /// The queue.
+    pub store: Arc<dyn DeliveryStore>,
+    /// The endpoints.
+    pub directory: Arc<EndpointDirectory>,
+    /// The way out.
+    pub transport: Arc<dyn Transport>,
+    /// Where the present comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where chance comes from.
+    pub entropy: Arc<dyn Entropy>,
+    /// Under which name leases are held.
+    pub instance: InstanceId,
+}
+
+/// What one look at the queue did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RunOnce {
+    /// How many deliveries were claimed and started.
+    pub claimed: usize,
+    /// When the next delivery becomes due, where that is known.
+    pub next_due_at: Option<Timestamp>,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DrainReport {
+    /// Deliveries that came to their end; their results are stored.
+    pub finished: usize,
+    /// Deliveries that were broken off, or not begun; their leases were given back.
+    pub released: usize,
+    /// Deliveries of which nothing could be stored any more; they are due again when their leases end.
+    pub left: usize,
+}
+
+/// What the parts of a dispatcher share.
+struct Shared {
+    deps: Deps,
+    settings: DeliverySettings,
+    /// Those of the settings, in lower case.
+    denied_headers: Vec<String>,
+    user_agent: HeaderValue,
+    attempt_ids: IdGenerator,
+    gate: Arc<Gate>,
+    settle: SettleQueue,
+    /// Becomes true when deliveries under way are to be broken off.
+    stop: watch::Sender<bool>,
+    wake: Notify,
+    /// A slot may be started from a thread outside of the runtime, such as that of a store.
+    runtime: Handle,
+}
+
+/// Works off the queue.
+pub struct Dispatcher {
+    shared: Arc<Shared>,
+    /// Behind which lane the next round begins. Held during a run, so that two of them cannot claim for the same room.
+    round: Mutex<Option<EndpointId>>,
+}
+
+impl Dispatcher {
+    /// A dispatcher that does nothing yet by itself: [`Dispatcher::run`] keeps it going. Has to be called inside of a
+    /// tokio runtime, on which the deliveries will run.
+    pub fn new(deps: Deps, settings: DeliverySettings) -> Self {
+        let runtime = Handle::current();
+        let gate = Gate::new(settings.in_flight_max, settings.body_bytes_in_flight_max);
+        let settle = SettleQueue::start(&deps, &runtime);
+        let shared = Shared {
+            denied_headers: settings.denied_headers.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            user_agent: HeaderValue::from_str(&settings.user_agent)
+                .unwrap_or_else(|_| HeaderValue::from_static("Kapsel")),
+            attempt_ids: IdGenerator::new(Arc::clone(&deps.entropy)),
+            gate,
+            settle,
+            stop: watch::Sender::new(false),
+            wake: Notify::new(),
+            runtime,
+            deps,
+            settings,
+        };
+        Dispatcher { shared: Arc::new(shared), round: Mutex::new(None) }
+    }
+
+    /// Where the ingest side hands fresh deliveries over.
+    pub fn handoff(&self) -> Arc<dyn Handoff> {
+        Arc::new(LocalHandoff(Arc::clone(&self.shared)))
+    }
+
+    /// Has the queue looked at right away: something in it has become due by other means than time.
+    pub fn wake(&self) {
+        self.shared.wake.notify_one();
+    }
+
+    /// [`Dispatcher::wake`] for those who should know nothing else of the dispatcher.
+    pub fn waker(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let shared = Arc::clone(&self.shared);
+        Arc::new(move || shared.wake.notify_one())
+    }
+
+    /// Claims what is due and can start now, and starts it. Any number of calls at any time is fine.
+    ///
+    /// # Errors
+    /// Those of the store; what may have been claimed then comes back when its lease ends.
+    pub async fn run_once(&self) -> Result<RunOnce, StoreError> {
+        let shared = &self.shared;
+        let mut round = self.round.lock().await;
+        let free = shared.gate.free();
+        if free == 0 {
+            return Ok(RunOnce::default());
+        }
+        let now = shared.deps.clock.now();
+        let mut candidates = Vec::new();
+        let seen = sweep::sweep(&*shared.deps.store, now, *round, |due| {
+            candidates.extend(shared.gate.with_room(shared.deliverable(due)));
+            candidates.len() >= free.min(CLAIM_MAX)
+        })
+        .await?;
+        if seen.is_complete {
+            let due = seen.due.iter().map(|lane| lane.endpoint_id).collect();
+            shared.gate.unflag_all_but(&due, seen.began);
+        }
+        let permits = shared.gate.reserve_for_claim(&candidates, CLAIM_MAX);
+        let quotas = permits.quotas();
+        // Everything up to the last lane served, or looked at where none was, has had its turn.
+        *round = match quotas.last() {
+            Some(last) => Some(last.endpoint_id),
+            None => seen.due.last().map(|lane| lane.endpoint_id),
+        };
+        let claimed = if quotas.is_empty() { 0 } else { self.claim(permits).await? };
+        Ok(RunOnce { claimed, next_due_at: seen.next_due_at })
+    }
+
+    async fn claim(&self, mut permits: gate::ClaimPermits) -> Result<usize, StoreError> {
+        let shared = &self.shared;
+        let now = shared.deps.clock.now();
+        let request = ClaimRequest {
+            lease: shared.fresh_lease(now),
+            lanes: permits.quotas(),
+            body_bytes_max: permits.body_bytes_max(),
+        };
+        let claimed = shared.deps.store.delivery_claim_due(now, request).await?;
+        let mut started = 0;
+        for delivery in claimed {
+            match permits.take(delivery.delivery.endpoint_id, delivery.event.body.len()) {
+                Some(permit) => {
+                    shared.start(delivery, permit);
+                    started += 1;
+                }
+                // A store that gives more than was asked for: the lease ends by itself.
+                None => tracing::error!(delivery_id = %delivery.delivery.id, "claimed beyond the quota"),
+            }
+        }
+        for lane in permits.filled() {
+            shared.gate.flag(lane);
+        }
+        Ok(started)
+    }
+
+    /// Keeps the dispatcher going until `shutdown` is ready or it is drained. What is under way then goes on; see
+    /// [`Dispatcher::drain`].
+    pub async fn run(&self, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = pin!(shutdown);
+        let entropy = &*self.shared.deps.entropy;
+        let mut backoff = Backoff::new(ERROR_WAIT_BASE, ERROR_WAIT_CAP);
+        while !self.shared.gate.is_closed() {
+            let pause = match unwind::caught(self.run_once()).await {
+                Ok(Ok(run)) => {
+                    backoff.reset();
+                    self.pause_after(run)
+                }
+                Ok(Err(error)) => {
+                    let wait = backoff.next(entropy);
+                    tracing::warn!(error = &error as &dyn std::error::Error, ?wait, "cannot claim deliveries");
+                    Pause { deaf: wait, whole: wait }
+                }
+                Err(unwind::Panicked) => {
+                    let wait = backoff.next(entropy);
+                    tracing::error!(?wait, "a look at the queue panicked");
+                    Pause { deaf: wait, whole: wait }
+                }
+            };
+            tokio::select! {
+                biased;
+                () = &mut shutdown => return,
+                () = self.pause(pause) => {}
+            }
+        }
+    }
+
+    fn pause_after(&self, run: RunOnce) -> Pause {
+        let shared = &self.shared;
+        if shared.gate.wants_claim() {
+            // There is more where that came from; or something is expected to arrive any moment.
+            let wait = if run.claimed > 0 { Duration::ZERO } else { EXPECTANT_PERIOD };
+            return Pause { deaf: wait.min(GATHER_TIME), whole: wait };
+        }
+        let poll = jittered(shared.settings.poll_interval, &*shared.deps.entropy);
+        let until_due = run.next_due_at.map(|due| due.saturating_since(shared.deps.clock.now()));
+        let whole = until_due.map_or(poll, |until_due| until_due.min(poll));
+        let deaf = if run.claimed > 0 { Duration::ZERO } else { GATHER_TIME };
+        Pause { deaf, whole }
+    }
+
+    async fn pause(&self, pause: Pause) {
+        let end = Instant::now() + pause.whole;
+        tokio::time::sleep(pause.deaf.min(pause.whole)).await;
+        tokio::select! {
+            () = self.shared.wake.notified() => {}
+            () = self.shared.gate.freed.notified() => {}
+            () = tokio::time::sleep_until(end) => {}
+        }
+    }
+
+    /// Ends the work: nothing is claimed or taken over any more, what is under way may finish within `grace`, what has
+    /// not finished by then is broken off and its lease given back, and all results are written. Takes at most `grace`
+    /// and some seconds.
+    ///
+    /// A delivery that is broken off may have reached its destination; it will be delivered again.
+    pub async fn drain(&self, grace: Duration) -> DrainReport {
+        let gate = &self.shared.gate;
+        gate.close();
+        let written = self.shared.settle.written();
+        let (settled_before, released_before) = (written.settled(), written.released());
+        if tokio::time::timeout(grace, gate.emptied()).await.is_err() {
+            tracing::info!(in_flight = gate.in_flight(), "the grace is over; deliveries under way are broken off");
+            self.shared.stop.send_replace(true);
+            let _ = tokio::time::timeout(FLUSH_LIMIT, gate.emptied()).await;
+        }
+        DrainReport {
+            finished: written.settled() - settled_before,
+            released: written.released() - released_before,
+            left: gate.in_flight(),
+        }
+    }
+}
+
+/// How long to wait before the next look at the queue.
+struct Pause {
+    /// So long nothing is listened to.
+    deaf: Duration,
+    /// At most so long in all.
+    whole: Duration,
+}
+
+impl Shared {
+    /// Starts the attempt of a delivery that is under a lease.
+    fn start(self: &Arc<Self>, delivery: ClaimedDelivery, permit: Permit) {
+        self.runtime.spawn(attempt::run(Arc::clone(self), delivery, permit));
+    }
+
+    /// A lease from `now` on with a token that nobody else has.
+    fn fresh_lease(&self, now: Timestamp) -> Lease {
+        let token = LeaseToken(i64::from_le_bytes(self.deps.entropy.next_u64().to_le_bytes()));
+        Lease { owner: self.deps.instance, token, until: now + self.settings.lease }
+    }
+
+    /// The limits of those lanes that this instance knows to deliver to.
+    fn deliverable(&self, due: &[Lane]) -> Vec<LaneLimit> {
+        let limit = |lane: &Lane| {
+            let limit = self.lane_limit(lane.endpoint_id);
+            if limit.is_none() {
+                self.gate.unflag(lane.endpoint_id);
+            }
+            limit
+        };
+        due.iter().filter_map(limit).collect()
+    }
+
+    /// The limit of an endpoint that is there, enabled, and has sound keys.
+    fn lane_limit(&self, endpoint_id: EndpointId) -> Option<LaneLimit> {
+        let active = self.deps.directory.get(endpoint_id)?;
+        let is_deliverable = active.is_enabled() && active.signer.is_some();
+        is_deliverable.then(|| LaneLimit {
+            endpoint_id,
+            tenant_id: active.endpoint.tenant_id,
+            in_flight_max: usize::try_from(active.endpoint.config.max_in_flight).unwrap_or(usize::MAX),
+        })
+    }
+}

@@ -1,0 +1,336 @@
+//! Connections that wait for their next request.
+//!
+//! An own pool of some hundred lines on hyper's connections, and not that of `hyper_util::client::legacy`, because of
+//! two bounds which that one does not have: on all idle connections together (ten thousand destinations must not keep
+//! ten thousand TLS sessions), and on the life of a connection task (it ends with the exchange it belongs to, also when
+//! the destination stops reading and a clean shutdown would wait for it for ever). It also spares a task per request.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::connect::{Stream, Target};
+
+/// The largest head of an answer, in bytes; also what a connection reads ahead at most.
+pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// How long a connection is used at all. Without an end, a destination in steady use would never be resolved again, and
+/// stay where its name pointed to at the first request.
+const LIFE_MAX: Duration = Duration::from_secs(300);
+/// How long after an answer a connection may take to become ready for the next request.
+const SETTLE_MAX: Duration = Duration::from_secs(1);
+
+/// An HTTP/1.1 connection and the task that drives it. Dropping it ends the task and closes the socket at once.
+pub(super) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    driver: AbortHandle,
+    opened_at: Instant,
+}
+
+impl Connection {
+    pub(super) async fn open(stream: Stream) -> Result<Self, hyper::Error> {
+        match stream {
+            Stream::Plain(stream) => Connection::over(stream).await,
+            Stream::Tls(stream) => Connection::over(*stream).await,
+        }
+    }
+
+    /// A connection over any stream.
+    pub(super) async fn over<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+        stream: S,
+    ) -> Result<Self, hyper::Error> {
+        let (sender, connection) =
+            http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(TokioIo::new(stream)).await?;
+        let driver = tokio::spawn(async move {
+            // What goes wrong here reaches the request that it goes wrong for. Without a request it is an idle
+            // connection that was closed, which is nothing to report.
+            let _ = connection.await;
+        });
+        Ok(Connection { sender, driver: driver.abort_handle(), opened_at: Instant::now() })
+    }
+
+    /// Sends a request. If it was not written at all, the error holds it.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<http::Response<hyper::body::Incoming>, TrySendError<Request<Full<Bytes>>>> {
+        self.sender.try_send_request(request).await
+    }
+
+    /// Waits until it can take a request.
+    pub(super) async fn ready(&mut self) -> Result<(), hyper::Error> {
+        self.sender.ready().await
+    }
+
+    fn is_usable(&self) -> bool {
+        self.sender.is_ready() && !self.sender.is_closed()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// How much the pool keeps.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PoolLimits {
+    pub idle_timeout: Duration,
+    pub idle_per_target_max: usize,
+    pub idle_max: usize,
+}
+
+/// The idle connections.
+pub(super) struct Pool {
+    limits: PoolLimits,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Per target, the one used last at the end. No list is empty.
+    idle: HashMap<Target, Vec<Idle>>,
+    total: usize,
+    /// Whether the task is running that closes what waited too long.
+    is_swept: bool,
+}
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+    until: Instant,
+}
+
+impl Idle {
+    fn is_good(&self, now: Instant) -> bool {
+        now < self.until && self.connection.is_usable()
+    }
+}
+
+impl Pool {
+    pub(super) fn new(limits: PoolLimits) -> Arc<Self> {
+        Arc::new(Pool { limits, state: Mutex::default() })
+    }
+
+    /// The connection to `target` that was used last, if there is one in good order. That one is the least likely to
+    /// have been closed by the other side, and leaves the others to grow old and be closed.
+    pub(super) fn take(&self, target: &Target) -> Option<Connection> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let State { idle, total, .. } = &mut *state;
+        let waiting = idle.get_mut(target)?;
+        let mut found = None;
+        while found.is_none()
+            && let Some(candidate) = waiting.pop()
+        {
+            *total -= 1;
+            found = candidate.is_good(now).then_some(candidate.connection);
+        }
+        if waiting.is_empty() {
+            idle.remove(target);
+        }
+        found
+    }
+
+    /// Keeps a connection whose answer has been read to its end. `announced` is how long the destination said it would
+    /// keep it.
+    pub(super) fn put(self: &Arc<Self>, target: Target, mut connection: Connection, announced: Option<Duration>) {
+        if connection.sender.is_closed() {
+            return;
+        }
+        if connection.sender.is_ready() {
+            return self.insert(target, connection, announced);
+        }
+        // The task of the connection has yet to see that the exchange is over.
+        let pool = Arc::downgrade(self);
+        tokio::spawn(async move {
+            let settled = tokio::time::timeout(SETTLE_MAX, connection.ready()).await;
+            if let (Ok(Ok(())), Some(pool)) = (settled, pool.upgrade()) {
+                pool.insert(target, connection, announced);
+            }
+        });
+    }
+
+    fn insert(self: &Arc<Self>, target: Target, connection: Connection, announced: Option<Duration>) {
+        let now = Instant::now();
+        // Some servers say after how long they close (`Keep-Alive: timeout=5` is Node's default). A request that
+        // crosses the closing is lost, so the connection is given up well before.
+        let announced = announced.map_or(Duration::MAX, |announced| announced.mul_f64(0.8));
+        let idle_until = now + self.limits.idle_timeout.min(announced);
+        let until = idle_until.min(connection.opened_at + LIFE_MAX);
+        if until <= now {
+            return;
+        }
+        let mut state = self.lock();
+        if state.total >= self.limits.idle_max {
+            state.close_older_half(now);
+        }
+        let State { idle, total, is_swept } = &mut *state;
+        let waiting = idle.entry(target).or_default();
+        if waiting.len() >= self.limits.idle_per_target_max {
+            waiting.remove(0);
+            *total -= 1;
+        }
+        waiting.push(Idle { connection, since: now, until });
+        *total += 1;
+        if !*is_swept {
+            *is_swept = true;
+            let period = (self.limits.idle_timeout / 4).max(Duration::from_millis(10));
+            tokio::spawn(sweep(Arc::downgrade(self), period));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    fn total(&self) -> usize {
+        self.lock().total
+    }
+}
+
+impl State {
+    fn close(&mut self, mut is_kept: impl FnMut(&Idle) -> bool) {
+        let mut total = 0;
+        self.idle.retain(|_, waiting| {
+            waiting.retain(&mut is_kept);
+            total += waiting.len();
+            !waiting.is_empty()
+        });
+        self.total = total;
+    }
+
+    /// Makes room by closing what waits longer than half as long as the oldest one. Closing the oldest alone would mean
+    /// a search through all of them for each connection.
+    fn close_older_half(&mut self, now: Instant) {
+        let Some(oldest) = self.idle.values().flatten().map(|idle| idle.since).min() else { return };
+        let middle = oldest + (now - oldest) / 2;
+        self.close(|idle| idle.since > middle);
+    }
+}
+
+/// Closes what has waited too long, until nothing waits.
+async fn sweep(pool: Weak<Pool>, period: Duration) {
+    loop {
+        tokio::time::sleep(period).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let now = Instant::now();
+        let mut state = pool.lock();
+        state.close(|idle| idle.is_good(now));
+        if state.total == 0 {
+            // Under the same lock as the removal, so that no insertion can believe that it is still swept for.
+            state.is_swept = false;
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    const LIMITS: PoolLimits =
+        PoolLimits { idle_timeout: Duration::from_secs(30), idle_per_target_max: 2, idle_max: 4 };
+
+    fn target(host: &str) -> Target {
+        Target { is_tls: false, host: host.to_owned(), port: 80 }
+    }
+
+    /// A connection with its other end.
+    async fn connection() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (other, _) = listener.accept().await.unwrap();
+        let mut connection = Connection::open(Stream::Plain(stream)).await.unwrap();
+        connection.ready().await.unwrap();
+        (connection, other)
+    }
+
+    /// Waits until the other end is closed.
+    async fn closed(other: &mut TcpStream) {
+        let mut buffer = [0];
+        // End of file or a reset, either is an end.
+        let _ = tokio::io::AsyncReadExt::read(other, &mut buffer).await;
+    }
+
+    #[tokio::test]
+    async fn gives_back_what_was_put_in_last_and_only_for_the_same_target() {
+        let pool = Pool::new(LIMITS);
+        let (first, _other) = connection().await;
+        let (second, _another) = connection().await;
+        let opened_at = second.opened_at;
+        pool.put(target("a"), first, None);
+        pool.put(target("a"), second, None);
+        assert!(pool.take(&target("b")).is_none());
+        assert_eq!(pool.take(&target("a")).unwrap().opened_at, opened_at);
+        assert!(pool.take(&target("a")).is_some());
+        assert!(pool.take(&target("a")).is_none());
+        assert_eq!(pool.total(), 0);
+    }
+
+    #[tokio::test]
+    async fn keeps_no_more_than_its_limits_and_closes_the_rest() {
+        let pool = Pool::new(LIMITS);
+        let mut others = Vec::new();
+        for host in ["a", "a", "a", "b", "b", "c", "d", "e"] {
+            let (connection, other) = connection().await;
+            others.push(other);
+            pool.put(target(host), connection, None);
+            assert!(pool.total() <= LIMITS.idle_max);
+        }
+        closed(&mut others[0]).await;
+        assert!(pool.take(&target("e")).is_some(), "the newest is kept");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_other_side_closed_is_not_given_out() {
+        let pool = Pool::new(LIMITS);
+        let (connection, other) = connection().await;
+        let driver = connection.driver.clone();
+        pool.put(target("a"), connection, None);
+        drop(other);
+        while !driver.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        assert!(pool.take(&target("a")).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_connections_are_closed_after_a_while_and_the_sweeper_ends() {
+        let pool = Pool::new(LIMITS);
+        let (connection, mut other) = connection().await;
+        pool.put(target("a"), connection, None);
+        closed(&mut other).await;
+        while pool.lock().is_swept {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(pool.total(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_destination_announced_and_the_longest_life_end_it_sooner() {
+        let pool = Pool::new(LIMITS);
+        let (short, _other) = connection().await;
+        pool.put(target("a"), short, Some(Duration::from_secs(5)));
+        tokio::time::advance(Duration::from_millis(4_100)).await;
+        assert!(pool.take(&target("a")).is_none(), "given up before the destination closes it");
+
+        let (old, _another) = connection().await;
+        tokio::time::advance(LIFE_MAX).await;
+        pool.put(target("a"), old, None);
+        assert!(pool.take(&target("a")).is_none());
+    }
+}

@@ -1,1 +1,0 @@
-//! Destinations over real sockets.
