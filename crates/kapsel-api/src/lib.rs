@@ -1,1 +1,135 @@
-//! HTTP edge of Kapsel: ingest, management and health routes.
+//! HTTP edge of Kapsel: the ingest route, the management API, the health routes and the accept loop.
+//!
+//! **Is:** reading requests, checking who sends them and what they say, and answering. Incoming webhooks go through a
+//! bounded queue into group commits (`ingest`) and are answered when they are durable. HTTP statuses and error JSON are
+//! made in `problem` alone.
+//!
+//! **Is not:** it delivers nothing and knows no delivery code (a freshly stored event leaves through
+//! [`Handoff`]), names no storage engine, and holds no rule of the domain.
+//!
+//! Read first: `ingest/handler.rs` and `ingest/queue.rs`.
+
+mod envelope;
+mod ingest;
+mod manage;
+mod ops;
+mod problem;
+mod server;
+mod settings;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use kapsel_core::{Clock, Entropy, IdGenerator};
+use kapsel_store::{AdminStore, EndpointDirectory, Handoff, IngestStore, Store};
+
+use crate::ingest::budget::Budget;
+use crate::ingest::commit::Committer;
+use crate::ingest::queue::IngestQueue;
+use crate::manage::auth::OperatorKey;
+use crate::ops::health::StoreCheck;
+use crate::problem::Problem;
+
+pub use crate::ops::health::Readiness;
+pub use crate::server::serve;
+pub use crate::settings::{ApiSettings, ServerSettings};
+
+/// What the API works with.
+pub struct Deps {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The endpoints in memory, loaded.
+    pub directory: Arc<EndpointDirectory>,
+    /// Where freshly stored deliveries go.
+    pub handoff: Arc<dyn Handoff>,
+    /// The present.
+    pub clock: Arc<dyn Clock>,
+    /// Chance, for ids, secrets and back-off.
+    pub entropy: Arc<dyn Entropy>,
+    /// Tells the dispatcher that there may be work: called after a requeue and after an endpoint was enabled.
+    pub wake_delivery: Arc<dyn Fn() + Send + Sync>,
+    /// How far the program is; set by it, shown by the health routes.
+    pub readiness: Arc<Readiness>,
+}
+
+/// The HTTP API.
+#[derive(Clone)]
+pub struct Api {
+    shared: Arc<Shared>,
+}
+
+/// What all handlers share.
+struct Shared {
+    settings: ApiSettings,
+    store: Arc<dyn AdminStore>,
+    directory: Arc<EndpointDirectory>,
+    handoff: Arc<dyn Handoff>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    wake_delivery: Arc<dyn Fn() + Send + Sync>,
+    readiness: Arc<Readiness>,
+    ids: IdGenerator,
+    operator_key: OperatorKey,
+    budget: Arc<Budget>,
+    queue: IngestQueue,
+    store_check: StoreCheck,
+}
+
+impl Api {
+    /// Builds the API and starts the tasks that commit; so it has to be called inside a Tokio runtime. They end when
+    /// the API and its routers are dropped.
+    pub fn new(deps: Deps, settings: ApiSettings) -> Api {
+        let queue = IngestQueue::new(settings.queue_rows_max, settings.batch_rows_max, settings.batch_bytes_max);
+        let ingest_store: Arc<dyn IngestStore> = Arc::clone(&deps.store) as _;
+        let committer = Committer {
+            store: ingest_store,
+            clock: Arc::clone(&deps.clock),
+            entropy: Arc::clone(&deps.entropy),
+            wait_max: settings.commit_wait_max,
+        };
+        queue.start_writers(committer, settings.writers);
+        let store: Arc<dyn AdminStore> = deps.store as _;
+        Api {
+            shared: Arc::new(Shared {
+                ids: IdGenerator::new(Arc::clone(&deps.entropy)),
+                operator_key: OperatorKey::new(&settings.operator_key),
+                budget: Arc::new(Budget::new(settings.queue_bytes_max)),
+                queue,
+                store_check: StoreCheck::new(Arc::clone(&store)),
+                store,
+                directory: deps.directory,
+                handoff: deps.handoff,
+                clock: deps.clock,
+                entropy: deps.entropy,
+                wake_delivery: deps.wake_delivery,
+                readiness: deps.readiness,
+                settings,
+            }),
+        }
+    }
+
+    /// All routes.
+    pub fn router(&self) -> Router {
+        let routes = Router::new()
+            .route("/ingest/{endpoint_id}", post(ingest::handler::ingest))
+            .merge(manage::routes())
+            .route("/health", get(ops::health::ready))
+            .route("/health/live", get(ops::health::live))
+            .route("/health/ready", get(ops::health::ready))
+            .route("/health/startup", get(ops::health::startup))
+            .route("/ready", get(ops::health::ready))
+            .fallback(async || Problem::not_found())
+            .method_not_allowed_fallback(async || {
+                Problem::new(kapsel_core::ErrorCode::MethodNotAllowed, "the route exists, but not for this method")
+            })
+            .with_state(Arc::clone(&self.shared));
+        Router::new().fallback_service(envelope::Envelope::new(routes, Arc::clone(&self.shared)))
+    }
+
+    /// Takes no more webhooks in and waits until everything that was accepted is committed and answered. For the end of
+    /// the program, after [`serve`] has returned.
+    pub async fn drain(&self) {
+        self.shared.queue.drain().await;
+    }
+}

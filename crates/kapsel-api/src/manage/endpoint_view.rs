@@ -1,0 +1,127 @@
+//! How an endpoint is shown. No secret is: of the verification the number of secrets, of the custom headers the names.
+
+use std::collections::BTreeMap;
+
+use http::request::Parts;
+use kapsel_core::endpoint::DisabledReason;
+use kapsel_core::idempotency::IdempotencyMode;
+use kapsel_core::signature::VerificationScheme;
+use kapsel_core::{Endpoint, EndpointId, EndpointStatus, RetryPolicy, Timestamp};
+use serde::Serialize;
+
+use super::auth;
+use crate::Shared;
+
+/// An endpoint as JSON.
+#[derive(Serialize)]
+pub(crate) struct EndpointView<'a> {
+    id: EndpointId,
+    name: &'a str,
+    url: &'a str,
+    ingest_url: String,
+    status: &'static str,
+    disabled_reason: Option<DisabledReason>,
+    verification: VerificationView<'a>,
+    idempotency: IdempotencyView<'a>,
+    retry: RetryView<'a>,
+    retry_statuses: &'a [u16],
+    timeout_seconds: u32,
+    max_in_flight: u32,
+    /// Each with `null` for its value, which on `PUT` keeps the value: so what was read can be sent back.
+    headers: BTreeMap<&'a str, ()>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    version: u64,
+    /// In the answer to the creation alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signing_secret: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct VerificationView<'a> {
+    #[serde(flatten)]
+    scheme: &'a VerificationScheme,
+    secret_count: usize,
+}
+
+#[derive(Serialize)]
+struct IdempotencyView<'a> {
+    #[serde(flatten)]
+    mode: &'a IdempotencyMode,
+    window_seconds: u32,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum RetryView<'a> {
+    Exponential { base_seconds: serde_json::Number, factor: f64, cap_seconds: serde_json::Number, max_attempts: u32 },
+    Schedule { schedule: &'a [u32] },
+}
+
+impl<'a> EndpointView<'a> {
+    /// Shows `endpoint`; its ingest URL begins with `base_url`.
+    pub(crate) fn new(endpoint: &'a Endpoint, base_url: &str) -> Self {
+        let Endpoint { id, config, secrets, status, created_at, updated_at, version, .. } = endpoint;
+        let (status, disabled_reason) = match status {
+            EndpointStatus::Enabled => ("enabled", None),
+            EndpointStatus::Disabled(reason) => ("disabled", Some(*reason)),
+        };
+        EndpointView {
+            id: *id,
+            name: &config.name,
+            url: config.url.as_str(),
+            ingest_url: format!("{base_url}/ingest/{id}"),
+            status,
+            disabled_reason,
+            verification: VerificationView { scheme: &config.verification, secret_count: secrets.verification.len() },
+            idempotency: IdempotencyView {
+                mode: &config.idempotency.mode,
+                window_seconds: config.idempotency.window_seconds,
+            },
+            retry: RetryView::new(&config.retry),
+            retry_statuses: &config.retry_statuses,
+            timeout_seconds: config.timeout_seconds,
+            max_in_flight: config.max_in_flight,
+            headers: secrets.headers.iter().map(|(name, _)| (name.as_str(), ())).collect(),
+            created_at: *created_at,
+            updated_at: *updated_at,
+            version: *version,
+            signing_secret: None,
+        }
+    }
+
+    /// Shows the signing secret too, this once.
+    pub(crate) fn with_signing_secret(self, signing_secret: Option<&'a str>) -> Self {
+        EndpointView { signing_secret, ..self }
+    }
+}
+
+impl<'a> RetryView<'a> {
+    fn new(policy: &'a RetryPolicy) -> Self {
+        match policy {
+            RetryPolicy::Exponential { base_ms, factor, cap_ms, attempts_max } => RetryView::Exponential {
+                base_seconds: seconds(*base_ms),
+                factor: *factor,
+                cap_seconds: seconds(*cap_ms),
+                max_attempts: *attempts_max,
+            },
+            RetryPolicy::Schedule { waits_seconds } => RetryView::Schedule { schedule: waits_seconds },
+        }
+    }
+}
+
+/// Whole seconds without a fraction, others with.
+fn seconds(millis: u64) -> serde_json::Number {
+    let fraction = serde_json::Number::from_f64(std::time::Duration::from_millis(millis).as_secs_f64());
+    match (millis % 1_000, fraction) {
+        (1.., Some(fraction)) => fraction,
+        _ => (millis / 1_000).into(),
+    }
+}
+
+/// What ingest URLs begin with: as configured, else where this request was sent to. Without either, ingest URLs are
+/// relative.
+pub(crate) fn base_url(shared: &Shared, parts: &Parts) -> String {
+    let configured = shared.settings.public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
+    configured.or_else(|| auth::host(parts).map(|host| format!("http://{host}"))).unwrap_or_default()
+}

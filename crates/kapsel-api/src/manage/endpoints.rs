@@ -1,0 +1,190 @@
+//! `/v1/endpoints`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::HeaderValue;
+use http::header::{ETAG, LOCATION};
+use http::request::Parts;
+use kapsel_core::endpoint::DisabledReason;
+use kapsel_core::{Endpoint, EndpointId, EndpointStatus, ErrorCode};
+use kapsel_store::StoreError;
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+
+use super::auth::Principal;
+use super::endpoint_input::{self, Context, Draft};
+use super::endpoint_view::{EndpointView, base_url};
+use super::preconditions::{self, IfMatch};
+use super::query::Query;
+use super::{BODY_BYTES_MAX, path_id};
+use crate::Shared;
+use crate::ingest::body;
+use crate::problem::{self, Problem, Reply};
+
+/// How often a change is made anew because somebody else was faster, when it names no version.
+const TRIES_MAX: usize = 5;
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// `POST /v1/endpoints`.
+pub(crate) async fn create(
+    principal: Principal,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = read_json(&shared, request).await?;
+    let Draft { config, secrets, .. } = endpoint_input::read(&body, None, &context(&shared))?;
+    let now = shared.clock.now();
+    let endpoint = Endpoint {
+        id: shared.ids.next(now),
+        tenant_id: principal.tenant_id,
+        config,
+        secrets,
+        status: EndpointStatus::Enabled,
+        created_at: now,
+        updated_at: now,
+        version: 1,
+    };
+    shared.store.endpoint_insert(endpoint.clone()).await?;
+    refresh_directory(&shared).await;
+
+    let signing_secret = endpoint.secrets.signing.first().map(|signing| signing.key.expose_secret());
+    let view = EndpointView::new(&endpoint, &base_url(&shared, &parts)).with_signing_secret(signing_secret);
+    let mut response = with_etag(problem::json(Reply::Created, &view), &endpoint);
+    if let Ok(location) = HeaderValue::try_from(format!("/v1/endpoints/{}", endpoint.id)) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// `GET /v1/endpoints`.
+pub(crate) async fn list(
+    principal: Principal,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let paging = Query::read(&parts.uri, &[])?.finish::<EndpointId>()?;
+    let rows = shared.store.endpoint_list(principal.tenant_id, paging.after, paging.rows()).await?;
+    let base_url = base_url(&shared, &parts);
+    let list = paging.list(rows.iter().collect(), |row| row.id, |row| EndpointView::new(row, &base_url));
+    Ok(problem::json(Reply::Ok, &list))
+}
+
+/// `GET /v1/endpoints/{id}`.
+pub(crate) async fn show(
+    principal: Principal,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let id = path_id(&parts)?;
+    let endpoint = shared.store.endpoint_get(principal.tenant_id, id).await?;
+    Ok(shown(&shared, &parts, &endpoint))
+}
+
+/// `PUT /v1/endpoints/{id}`.
+pub(crate) async fn replace(
+    principal: Principal,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = read_json(&shared, request).await?;
+    let id = path_id(&parts)?;
+    let if_match = IfMatch::from_headers(&parts.headers)?;
+    for _ in 0..TRIES_MAX {
+        let present = shared.store.endpoint_get(principal.tenant_id, id).await?;
+        if_match.check(present.version)?;
+        let changed = changed(&shared, &present, &body)?;
+        match shared.store.endpoint_update_if_version(changed.clone(), present.version).await {
+            Ok(()) => {
+                refresh_directory(&shared).await;
+                if changed.status == EndpointStatus::Enabled && present.status != EndpointStatus::Enabled {
+                    (shared.wake_delivery)();
+                }
+                return Ok(shown(&shared, &parts, &changed));
+            }
+            // Somebody changed it meanwhile. With a version named, the next look will say so.
+            Err(StoreError::Conflict(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Problem::new(ErrorCode::StateConflict, "the endpoint is being changed by others; try again"))
+}
+
+/// `DELETE /v1/endpoints/{id}`.
+pub(crate) async fn delete(
+    principal: Principal,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let id = path_id(&parts)?;
+    let if_match = IfMatch::from_headers(&parts.headers)?;
+    if if_match != IfMatch::Any {
+        if_match.check(shared.store.endpoint_get(principal.tenant_id, id).await?.version)?;
+    }
+    shared.store.endpoint_delete(principal.tenant_id, id, shared.clock.now()).await?;
+    refresh_directory(&shared).await;
+    Ok(problem::no_content())
+}
+
+/// The endpoint that `body` makes of `present`.
+fn changed(shared: &Shared, present: &Endpoint, body: &Value) -> Result<Endpoint, Problem> {
+    let Draft { config, secrets, is_enabled } = endpoint_input::read(body, Some(present), &context(shared))?;
+    let status = match (is_enabled, present.status) {
+        (Some(true), _) => EndpointStatus::Enabled,
+        (Some(false), EndpointStatus::Enabled) => EndpointStatus::Disabled(DisabledReason::Manual),
+        // Disabled already, for a reason that still holds; or nothing was said.
+        (Some(false) | None, status) => status,
+    };
+    Ok(Endpoint {
+        config,
+        secrets,
+        status,
+        updated_at: shared.clock.now(),
+        version: present.version + 1,
+        ..present.clone()
+    })
+}
+
+fn context(shared: &Shared) -> Context<'_> {
+    Context { address_policy: &shared.settings.address_policy, entropy: &*shared.entropy }
+}
+
+fn shown(shared: &Shared, parts: &Parts, endpoint: &Endpoint) -> Response {
+    let view = EndpointView::new(endpoint, &base_url(shared, parts));
+    with_etag(problem::json(Reply::Ok, &view), endpoint)
+}
+
+fn with_etag(mut response: Response, endpoint: &Endpoint) -> Response {
+    response.headers_mut().extend(preconditions::etag(endpoint.version).map(|etag| (ETAG, etag)));
+    response
+}
+
+/// Makes a change take effect here before it is answered. It is durable already, so when the store goes away at this
+/// very moment, the answer stays "done", and the regular refresh brings the change later.
+async fn refresh_directory(shared: &Shared) {
+    if let Err(error) = shared.directory.refresh().await {
+        tracing::warn!(error = problem::with_sources(&error), "a changed endpoint takes effect later");
+    }
+}
+
+/// Reads a JSON body, whatever media type it claims.
+async fn read_json(shared: &Shared, request: Request) -> Result<(Parts, Value), Problem> {
+    let (parts, mut body) = request.into_parts();
+    let mut charge = shared.budget.charge();
+    let bytes = match body::read(&mut body, BODY_BYTES_MAX, BODY_TIME_MAX, &mut charge).await {
+        Ok(bytes) => bytes,
+        Err(problem) => {
+            body::linger(&parts, body);
+            return Err(problem);
+        }
+    };
+    // The parser's message names line and column and repeats nothing of the input.
+    let value = serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))?;
+    Ok((parts, value))
+}

@@ -1,0 +1,126 @@
+//! How an event, its deliveries and its attempts are shown.
+
+use kapsel_core::{
+    Attempt, AttemptId, DeliveryId, DeliveryState, EndpointId, ErrorCode, EventId, EventStatus, FinalReason, Outcome,
+    Timestamp,
+};
+use kapsel_store::{DeliveryDetail, EventDetail, EventSummary};
+use serde::Serialize;
+
+/// At most so much of a response body is shown, in bytes.
+const RESPONSE_BODY_BYTES_SHOWN: usize = 4 * 1024;
+
+/// An event in a list.
+#[derive(Serialize)]
+pub(crate) struct EventSummaryView {
+    id: EventId,
+    endpoint_id: EndpointId,
+    status: EventStatus,
+    reason: Option<FinalReason>,
+    received_at: Timestamp,
+    delivered_at: Option<Timestamp>,
+    next_attempt_at: Option<Timestamp>,
+    content_type: Option<String>,
+    size_bytes: u64,
+    idempotency_key: Option<String>,
+    attempts_total: u32,
+}
+
+/// An event with everything that happened to it.
+#[derive(Serialize)]
+pub(crate) struct EventView {
+    #[serde(flatten)]
+    summary: EventSummaryView,
+    deliveries: Vec<DeliveryView>,
+    attempts: Vec<AttemptView>,
+}
+
+#[derive(Serialize)]
+struct DeliveryView {
+    id: DeliveryId,
+    endpoint_id: EndpointId,
+    status: DeliveryState,
+    reason: Option<FinalReason>,
+    next_attempt_at: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct AttemptView {
+    id: AttemptId,
+    delivery_id: DeliveryId,
+    attempt_number: u32,
+    attempted_at: Timestamp,
+    duration_ms: u64,
+    url: String,
+    response_status: Option<u16>,
+    response_body: Option<String>,
+    /// Whether the destination sent more than is shown.
+    response_body_truncated: bool,
+    error_code: Option<ErrorCode>,
+    error_detail: Option<String>,
+}
+
+impl From<EventSummary> for EventSummaryView {
+    fn from(event: EventSummary) -> Self {
+        EventSummaryView {
+            id: event.id,
+            endpoint_id: event.endpoint_id,
+            status: event.status,
+            reason: event.reason,
+            received_at: event.received_at,
+            delivered_at: event.delivered_at,
+            next_attempt_at: event.next_attempt_at,
+            content_type: event.content_type,
+            size_bytes: event.size_bytes,
+            idempotency_key: event.idempotency_key,
+            attempts_total: event.attempts_total,
+        }
+    }
+}
+
+impl From<EventDetail> for EventView {
+    fn from(event: EventDetail) -> Self {
+        EventView {
+            summary: event.summary.into(),
+            deliveries: event.deliveries.into_iter().map(DeliveryView::from).collect(),
+            attempts: event.attempts.into_iter().map(AttemptView::from).collect(),
+        }
+    }
+}
+
+impl From<DeliveryDetail> for DeliveryView {
+    fn from(delivery: DeliveryDetail) -> Self {
+        DeliveryView {
+            id: delivery.delivery.id,
+            endpoint_id: delivery.delivery.endpoint_id,
+            status: delivery.state,
+            reason: delivery.reason,
+            next_attempt_at: delivery.next_attempt_at,
+        }
+    }
+}
+
+impl From<Attempt> for AttemptView {
+    fn from(attempt: Attempt) -> Self {
+        let head = attempt.outcome.head();
+        let shown = head.map(|head| &head.body[..head.body.len().min(RESPONSE_BODY_BYTES_SHOWN)]);
+        let error_detail = match &attempt.outcome {
+            Outcome::Response(_) => None,
+            Outcome::Failure { detail, .. } => Some(detail.clone()).filter(|detail| !detail.is_empty()),
+        };
+        AttemptView {
+            id: attempt.id,
+            delivery_id: attempt.delivery.id,
+            attempt_number: attempt.number,
+            attempted_at: attempt.started_at,
+            duration_ms: u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
+            response_status: attempt.outcome.status(),
+            response_body: shown.map(|shown| String::from_utf8_lossy(shown).into_owned()),
+            response_body_truncated: head
+                .is_some_and(|head| head.body_truncated || head.body.len() > RESPONSE_BODY_BYTES_SHOWN),
+            error_code: attempt.outcome.error_code(),
+            error_detail,
+            url: attempt.url,
+        }
+    }
+}

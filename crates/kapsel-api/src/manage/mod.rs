@@ -1,0 +1,45 @@
+//! The management API under `/v1`: endpoints and events, as JSON, behind the operator key.
+//!
+//! Input is read field by field (`fields`) and not by a derived reader, because whoever gets a field wrong should
+//! hear of every wrong field at once, with its path. What comes in is in `…_input`, what goes out in `…_view`.
+
+pub(crate) mod auth;
+mod cursor;
+mod endpoint_input;
+mod endpoint_view;
+mod endpoints;
+mod event_view;
+mod events;
+mod fields;
+mod policy_input;
+mod preconditions;
+mod query;
+mod secret_input;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use http::request::Parts;
+
+use crate::Shared;
+use crate::problem::Problem;
+
+/// Largest body of a request, in bytes.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// The routes.
+pub(crate) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/v1/endpoints", get(endpoints::list).post(endpoints::create))
+        .route("/v1/endpoints/{id}", get(endpoints::show).put(endpoints::replace).delete(endpoints::delete))
+        .route("/v1/events", get(events::list))
+        .route("/v1/events/{id}", get(events::show))
+        .route("/v1/events/{id}/retry", post(events::retry))
+}
+
+/// The id that stands as the third part of the path, as in `/v1/events/{id}/retry`. What is no id names nothing.
+fn path_id<I: std::str::FromStr>(parts: &Parts) -> Result<I, Problem> {
+    let id = parts.uri.path().split('/').nth(3);
+    id.and_then(|id| id.parse().ok()).ok_or_else(Problem::not_found)
+}

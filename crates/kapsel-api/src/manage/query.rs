@@ -1,0 +1,106 @@
+//! Query parameters of lists: filters, and which page.
+
+use axum::extract;
+use http::Uri;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::cursor::{self, Position};
+use super::fields::Problems;
+use crate::problem::Problem;
+
+const LIMIT_DEFAULT: usize = 50;
+const LIMIT_MAX: usize = 250;
+/// How far `page` reaches. Every row in front of a numbered page is read for it; a cursor has no such cost.
+const PAGED_ROWS_MAX: usize = 10_000;
+
+/// The parameters that say which page, accepted by every list.
+const PAGING: &[&str] = &["limit", "cursor", "page"];
+
+/// The query parameters of a request.
+pub(crate) struct Query {
+    pairs: Vec<(String, String)>,
+    problems: Problems,
+}
+
+impl Query {
+    /// Reads the query of `uri`; `filters` are the parameters that it may have beside those for paging.
+    pub(crate) fn read(uri: &Uri, filters: &[&str]) -> Result<Self, Problem> {
+        let extract::Query(pairs): extract::Query<Vec<(String, String)>> = extract::Query::try_from_uri(uri)
+            .map_err(|error| Problem::bad_request(format!("the query cannot be read: {error}")))?;
+        let problems = Problems::default();
+        for (index, (name, _)) in pairs.iter().enumerate() {
+            if !PAGING.contains(&name.as_str()) && !filters.contains(&name.as_str()) {
+                let known = [filters, PAGING].concat().join(", ");
+                problems.add(name, format!("unknown parameter; known are {known}"));
+            } else if pairs[..index].iter().any(|(earlier, _)| earlier == name) {
+                problems.add(name, "must be given once");
+            }
+        }
+        Ok(Query { pairs, problems })
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(candidate, _)| candidate == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter, read by `parse`; `problem` says what it must be.
+    pub(crate) fn parsed<T>(&self, name: &str, problem: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let text = self.text(name)?;
+        let value = parse(text);
+        if value.is_none() {
+            self.problems.add_given(name, problem, &Value::String(text.to_owned()));
+        }
+        value
+    }
+
+    /// Which page, after everything else was read.
+    ///
+    /// # Errors
+    /// 422 with everything that is wrong with the query, 400 for a bad cursor.
+    pub(crate) fn finish<P: Position>(self) -> Result<Paging<P>, Problem> {
+        let number = |max: usize| move |text: &str| text.parse().ok().filter(|number| (1..=max).contains(number));
+        let limit_problem = format!("must be a whole number from 1 to {LIMIT_MAX}");
+        let limit = self.parsed("limit", &limit_problem, number(LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
+        let pages_max = PAGED_ROWS_MAX / limit;
+        let page_problem =
+            format!("must be a whole number from 1 to {pages_max} with this limit; a cursor reaches further");
+        let page = self.parsed("page", &page_problem, number(pages_max));
+        if page.is_some() && self.text("cursor").is_some() {
+            self.problems.add("page", "give either page or cursor");
+        }
+        let after = self.text("cursor").map(cursor::decode).transpose();
+        self.problems.into_result()?;
+        Ok(Paging { limit, skip: (page.unwrap_or(1) - 1) * limit, after: after? })
+    }
+}
+
+/// Which part of a list to show.
+pub(crate) struct Paging<P> {
+    limit: usize,
+    skip: usize,
+    /// Behind which id the list continues.
+    pub(crate) after: Option<P>,
+}
+
+/// One page.
+#[derive(Serialize)]
+pub(crate) struct List<T> {
+    data: Vec<T>,
+    next_cursor: Option<String>,
+}
+
+impl<P: Position> Paging<P> {
+    /// How many rows to ask the store for: one more than is shown tells whether there is a next page.
+    pub(crate) fn rows(&self) -> usize {
+        self.skip + self.limit + 1
+    }
+
+    /// The page, from the rows that the store gave.
+    pub(crate) fn list<R, T>(&self, mut rows: Vec<R>, id: impl Fn(&R) -> P, show: impl FnMut(R) -> T) -> List<T> {
+        let end = self.skip + self.limit;
+        let next_cursor = (rows.len() > end).then(|| cursor::encode(id(&rows[end - 1])));
+        rows.truncate(end);
+        List { data: rows.into_iter().skip(self.skip).map(show).collect(), next_cursor }
+    }
+}

@@ -1,0 +1,3 @@
+//! Routes for those who run the program. They need no key and say nothing that one would have to hide.
+
+pub(crate) mod health;

@@ -1,0 +1,21 @@
+//! The API from the outside: requests in, answers and stored state out. Mostly straight through the router, over the
+//! memory engine; where connections matter, over real sockets.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "test code: a failed expectation fails the test"
+)]
+
+mod error_pages;
+mod ingest_accept;
+mod ingest_load;
+mod ingest_refuse;
+mod manage_auth;
+mod manage_endpoints;
+mod manage_events;
+mod manage_input;
+mod ops;
+mod server;
+mod support;

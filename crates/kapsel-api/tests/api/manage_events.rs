@@ -1,0 +1,208 @@
+//! Looking at events and queueing them anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use kapsel_core::settlement::{Decision, Next};
+use kapsel_core::{
+    Attempt, Clock as _, EndpointId, FailureKind, FinalReason, IdGenerator, Outcome, ResponseHead, SystemEntropy,
+};
+use kapsel_store::{ClaimedDelivery, DeliveryStore as _, Settled, Settlement};
+use serde_json::{Value, json};
+
+use crate::support::App;
+
+/// Takes a webhook in and hands its delivery to the test.
+async fn deliver(app: &App, endpoint: EndpointId) -> (String, ClaimedDelivery) {
+    app.handoff.set_free(1);
+    let id = app.ingest(endpoint, &[("content-type", "application/json")], "{}").await.expect_received();
+    let started = app.handoff.started();
+    (id, started.last().unwrap().clone())
+}
+
+/// Writes down one attempt as the dispatcher would.
+async fn settle(app: &App, claimed: &ClaimedDelivery, outcome: Outcome, next: Next) {
+    let started_at = app.clock.now();
+    let attempt = Attempt {
+        id: IdGenerator::new(Arc::new(SystemEntropy)).next(started_at),
+        delivery: claimed.delivery,
+        number: claimed.attempts_total + 1,
+        url: "https://destination.example/hook".to_owned(),
+        started_at,
+        duration: Duration::from_millis(12),
+        outcome,
+    };
+    let now = app.clock.advance(Duration::from_millis(12));
+    let decision = Decision { next, disable_endpoint: None };
+    let settlement = Settlement { lease: claimed.lease, attempt, decision };
+    let settled = app.store.delivery_settle_if_leased(now, Arc::new(vec![settlement])).await.unwrap();
+    assert_eq!(settled, [Settled::Written]);
+}
+
+fn answered(status: u16, body: impl Into<Bytes>) -> Outcome {
+    Outcome::Response(ResponseHead { status, body: body.into(), ..ResponseHead::default() })
+}
+
+async fn shown(app: &App, id: &str) -> Value {
+    let answer = app.get(&format!("/v1/events/{id}")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+#[tokio::test]
+async fn an_event_is_shown_with_its_deliveries_and_attempts() {
+    let app = App::new().await;
+    let endpoint = app.endpoint().await;
+    let (id, claimed) = deliver(&app, endpoint).await;
+    let delivery = claimed.delivery.id.to_string();
+    let expected = json!({
+        "id": id,
+        "endpoint_id": endpoint,
+        "status": "delivering",
+        "reason": null,
+        "received_at": "2026-01-01T00:00:00.000Z",
+        "delivered_at": null,
+        "next_attempt_at": null,
+        "content_type": "application/json",
+        "size_bytes": 2,
+        "idempotency_key": null,
+        "attempts_total": 0,
+        "deliveries": [
+            {"id": delivery, "endpoint_id": endpoint, "status": "delivering", "reason": null, "next_attempt_at": null},
+        ],
+        "attempts": [],
+    });
+    assert_eq!(shown(&app, &id).await, expected);
+
+    settle(&app, &claimed, answered(200, "thanks"), Next::Delivered).await;
+    let event = shown(&app, &id).await;
+    assert_eq!((&event["status"], &event["delivered_at"]), (&json!("delivered"), &json!("2026-01-01T00:00:00.012Z")));
+    let attempt = json!({
+        "id": event["attempts"][0]["id"],
+        "delivery_id": delivery,
+        "attempt_number": 1,
+        "attempted_at": "2026-01-01T00:00:00.000Z",
+        "duration_ms": 12,
+        "url": "https://destination.example/hook",
+        "response_status": 200,
+        "response_body": "thanks",
+        "response_body_truncated": false,
+        "error_code": null,
+        "error_detail": null,
+    });
+    assert!(attempt["id"].as_str().unwrap().starts_with("da_"));
+    assert_eq!(event["attempts"], json!([attempt]));
+}
+
+#[tokio::test]
+async fn failures_are_shown_with_code_detail_and_reason() {
+    let app = App::new().await;
+    let endpoint = app.endpoint().await;
+    let (id, claimed) = deliver(&app, endpoint).await;
+    let failure = Outcome::Failure { kind: FailureKind::Dns, detail: "no such name".to_owned(), head: None };
+    settle(&app, &claimed, failure, Next::Failed(FinalReason::AttemptsExhausted)).await;
+    let event = shown(&app, &id).await;
+    assert_eq!((&event["status"], &event["reason"]), (&json!("failed"), &json!("attempts_exhausted")));
+    let attempt = &event["attempts"][0];
+    assert_eq!((&attempt["error_code"], &attempt["error_detail"]), (&json!("E2007"), &json!("no such name")));
+    assert_eq!((&attempt["response_status"], &attempt["response_body"]), (&json!(null), &json!(null)));
+    let list = app.get("/v1/events?status=failed").await.json();
+    assert_eq!((&list["data"][0]["id"], &list["data"][0]["attempts_total"]), (&json!(id), &json!(1)));
+    assert!(list["data"][0].get("attempts").is_none());
+}
+
+#[tokio::test]
+async fn response_bodies_are_shown_as_text_up_to_four_kibibytes() {
+    let app = App::new().await;
+    let endpoint = app.endpoint().await;
+    let bodies = [
+        (Bytes::from_static(b"\xffabc"), "\u{fffd}abc".to_owned(), false),
+        (Bytes::from(vec![b'x'; 4_096]), "x".repeat(4_096), false),
+        (Bytes::from(vec![b'x'; 4_097]), "x".repeat(4_096), true),
+    ];
+    for (body, text, is_truncated) in bodies {
+        let (id, claimed) = deliver(&app, endpoint).await;
+        settle(&app, &claimed, answered(500, body), Next::Failed(FinalReason::Refused)).await;
+        let attempt = shown(&app, &id).await["attempts"][0].clone();
+        assert_eq!(attempt["response_body"], text);
+        assert_eq!(attempt["response_body_truncated"], is_truncated);
+        assert_eq!(attempt["error_code"], "E2004");
+    }
+}
+
+#[tokio::test]
+async fn filters_select_and_pages_are_total() {
+    let app = App::new().await;
+    let endpoints = [app.endpoint().await, app.endpoint().await];
+    let mut ids = Vec::new();
+    for index in 0..10_usize {
+        ids.push(app.ingest(endpoints[index % 2], &[], "body").await.expect_received());
+        app.clock.advance(Duration::from_secs(1));
+    }
+    let (delivered, claimed) = deliver(&app, endpoints[0]).await;
+    settle(&app, &claimed, answered(204, ""), Next::Delivered).await;
+    ids.push(delivered.clone());
+    ids.reverse();
+
+    let all = |query: String| {
+        let app = &app;
+        async move {
+            let (mut seen, mut cursor) = (Vec::new(), String::new());
+            loop {
+                let page = app.get(&format!("/v1/events?{query}{cursor}")).await.json();
+                let data = page["data"].as_array().unwrap();
+                seen.extend(data.iter().map(|event| event["id"].as_str().unwrap().to_owned()));
+                match page["next_cursor"].as_str() {
+                    Some(next) => cursor = format!("&cursor={next}"),
+                    None => return seen,
+                }
+            }
+        }
+    };
+    for limit in [1, 2, 3, 10, 11, 12, 250] {
+        assert_eq!(all(format!("limit={limit}")).await, ids, "limit {limit}");
+    }
+    assert_eq!(all("limit=3&status=undelivered".to_owned()).await, ids[1..]);
+    assert_eq!(all("limit=3&status=received".to_owned()).await, ids[1..]);
+    assert_eq!(all("status=delivered".to_owned()).await, [delivered]);
+    assert!(all("status=pending".to_owned()).await.is_empty());
+    let of_second = format!("limit=2&endpoint_id={}", endpoints[1]);
+    assert_eq!(all(of_second).await, ids[1..].iter().step_by(2).cloned().collect::<Vec<_>>());
+    // Seconds 2, 3 and 4; the plus sign arrives as a space, as it does from many clients.
+    let range = "since=2026-01-01T01:00:02+01:00&until=2026-01-01T00:00:05Z&limit=2".to_owned();
+    assert_eq!(all(range).await, ids[6..9]);
+    let page = app.get("/v1/events?limit=4&page=3").await.json();
+    assert_eq!(page["data"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_failed_event_is_queued_anew_and_keeps_its_history() {
+    let app = App::new().await;
+    let endpoint = app.endpoint().await;
+    let (id, claimed) = deliver(&app, endpoint).await;
+    settle(&app, &claimed, answered(400, ""), Next::Failed(FinalReason::Refused)).await;
+    assert_eq!(app.wakes(), 0);
+    let answer = app.manage(Method::POST, &format!("/v1/events/{id}/retry"), None).await;
+    assert_eq!((answer.status.as_u16(), app.wakes()), (202, 1), "{}", answer.text());
+    let event = answer.json();
+    assert_eq!((&event["id"], &event["status"], &event["reason"]), (&json!(id), &json!("pending"), &json!(null)));
+    assert_eq!(event["attempts"].as_array().unwrap().len(), 1);
+    assert_eq!(app.claim(endpoint).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_queued_anew_says_why() {
+    let app = App::new().await;
+    let endpoint = app.endpoint().await;
+    let (id, _) = deliver(&app, endpoint).await;
+    let path = format!("/v1/events/{id}/retry");
+    let message = app.manage(Method::POST, &path, None).await.expect_error(409, "E1011");
+    assert!(message.contains("attempt is under way"), "{message}");
+    app.manage(Method::DELETE, &format!("/v1/endpoints/{endpoint}"), None).await;
+    app.clock.advance(Duration::from_secs(120));
+    let message = app.manage(Method::POST, &path, None).await.expect_error(409, "E1011");
+    assert!(message.contains("deleted"), "{message}");
+    assert_eq!(app.wakes(), 0);
+}
