@@ -6,7 +6,7 @@ use super::Finding;
 pub(super) fn check(path: &str, text: &str) -> Option<Finding> {
     let is_query = path.strip_prefix("crates/").and_then(|rest| rest.split('/').nth(1)) == Some("sql");
     let stem = path.rsplit('/').next()?.strip_suffix(".sql").filter(|_| is_query)?;
-    let wanted = format!("-- name: {stem}");
+    let wanted = format!("-- {stem}");
     (text.lines().next() != Some(wanted.as_str()))
         .then(|| Finding::at(path, 1, format!("the first line has to be `{wanted}`")))
 }
@@ -18,8 +18,8 @@ mod tests {
     #[test]
     fn a_query_without_its_name_is_found() {
         let path = "crates/kapsel-store-sqlite/sql/event_insert.sql";
-        assert_eq!(check(path, "-- name: event_insert\nINSERT"), None);
-        assert!(check(path, "-- name: event_get\nSELECT").is_some());
+        assert_eq!(check(path, "-- event_insert\nINSERT"), None);
+        assert!(check(path, "-- event_get\nSELECT").is_some());
         assert!(check(path, "INSERT").is_some());
         assert!(check(path, "").is_some());
         assert!(check("crates/kapsel-store-sqlite/sql/delivery/claim.sql", "SELECT").is_some());
