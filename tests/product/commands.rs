@@ -51,9 +51,12 @@ async fn listen_prints_what_arrives_and_whether_its_signature_holds() {
     }
 }
 
+/// Arguments, settings, and what the message has to name.
+type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_configuration_is_one_line_that_names_the_setting_and_exit_code_2() {
-    let cases: &[(&[&str], &[(&str, &str)], &str)] = &[
+    let cases: [Case; 7] = [
         (&["serve"], &[("SERVER_ADDR", "nowhere")], "SERVER_ADDR"),
         (&[], &[("KAPSEL_ALLOW_DESTINATIONS", "10.0.0.0/99")], "KAPSEL_ALLOW_DESTINATIONS"),
         (&["--max-body-bytes", "huge"], &[], "--max-body-bytes"),

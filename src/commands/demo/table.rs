@@ -20,8 +20,8 @@ pub(super) fn render(rows: &[Row]) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "{:<30}  {:<18}  {:<11}  {:>8}  {:<9}  {:>8}  {:<5}  {}",
-        "event", "from", "destination", "attempts", "status", "ms", "bytes", "signature"
+        "{:<30}  {:<18}  {:<11}  {:>8}  {:<9}  {:>8}  {:<5}  signature",
+        "event", "from", "destination", "attempts", "status", "ms", "bytes"
     );
     for row in rows {
         let millis = row.millis.map_or("-".to_owned(), |millis| format!("{millis:.1}"));
