@@ -7,7 +7,9 @@ use std::time::Duration;
 use kapsel_core::EndpointId;
 use tokio::task::JoinHandle;
 
-use crate::support::body::{End, in_pieces};
+use bytes::Bytes;
+
+use crate::support::body::{End, by_hand, in_pieces};
 use crate::support::store::Fault;
 use crate::support::{Answer, App};
 
@@ -260,6 +262,24 @@ async fn draining_answers_what_was_accepted_and_takes_nothing_more() {
     }
     assert_eq!(app.events().await.len(), 10);
     app.api.drain().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_still_arriving_when_the_end_begins_is_refused() {
+    let app = Arc::new(App::new().await);
+    let endpoint = app.endpoint().await;
+    let (pieces, body) = by_hand();
+    let request = tokio::spawn({
+        let app = Arc::clone(&app);
+        async move { app.ingest(endpoint, &[], body).await }
+    });
+    pieces.send(Bytes::from_static(b"bo")).await.unwrap();
+    // There is room for the second piece only when the first was read.
+    pieces.send(Bytes::from_static(b"dy")).await.unwrap();
+    app.api.drain().await;
+    drop(pieces);
+    request.await.unwrap().expect_error(503, "E3005");
+    assert!(app.events().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::support::App;
 use crate::support::app::webhook;
-use crate::support::body::{End, in_pieces};
+use crate::support::body::{End, by_hand, in_pieces};
 
 const SECRET: &str = "It's a Secret to Everybody";
 
@@ -164,4 +164,21 @@ async fn the_ingest_route_takes_post_alone() {
         assert_eq!(answer.header("allow"), Some("POST"));
     }
     expect_no_trace(&app).await;
+}
+
+/// Many senders write their whole body before they read, so the rest of a refused one is read and thrown away. Who
+/// waits for "100 Continue" has sent nothing, and reading would ask for it.
+#[tokio::test]
+async fn the_rest_of_a_refused_body_is_thrown_away_unless_it_was_not_sent_yet() {
+    let app = App::new().await;
+    for (headers, is_read) in [(vec![], true), (vec![("expect", "100-continue")], false)] {
+        let (pieces, body) = by_hand();
+        pieces.try_send("piece".into()).unwrap();
+        app.ingest(EndpointId::MIN, &headers, body).await.expect_error(404, "E1003");
+        assert_eq!(!pieces.is_closed(), is_read);
+        if is_read {
+            // There is room again when the piece was read.
+            pieces.reserve().await.unwrap();
+        }
+    }
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::Frame;
+use tokio::sync::mpsc;
 
 /// What a body does after its pieces.
 #[derive(Debug, Clone, Copy)]
@@ -41,5 +42,22 @@ impl http_body::Body for Pieces {
             (None, End::Stuck) => Poll::Pending,
             (None, End::Broken) => Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into()))),
         }
+    }
+}
+
+/// A body whose pieces the test sends one by one. A piece stays in the channel, which holds one, until it is read.
+pub(crate) fn by_hand() -> (mpsc::Sender<Bytes>, Body) {
+    let (sender, receiver) = mpsc::channel(1);
+    (sender, Body::new(ByHand(receiver)))
+}
+
+struct ByHand(mpsc::Receiver<Bytes>);
+
+impl http_body::Body for ByHand {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
     }
 }
