@@ -20,7 +20,7 @@ async fn hostile_destinations_block_nobody_and_grow_nothing() {
         (Behaviour::EndlessBody, ""),
         (Behaviour::ResetAfterAccept, "E2001"),
         (Behaviour::Redirect("http://127.0.0.1:9/".to_owned()), "E2010"),
-        (Behaviour::InformationalFlood, "E2002"),
+        (Behaviour::InformationalFlood, "E2009"),
         (Behaviour::Garbage, "E2009"),
     ];
     let mut destinations = Vec::new();

@@ -23,7 +23,11 @@ async fn main() {
     let is_handoff = arguments.next().is_some_and(|mode| mode == "handoff");
     let count: usize = arguments.next().map_or(50_000, |count| count.parse().unwrap());
     let endpoint_count: usize = arguments.next().map_or(1, |count| count.parse().unwrap());
+    // On a worker like everything else: the main thread would be woken from outside for each event.
+    tokio::spawn(measure(is_handoff, count, endpoint_count)).await.unwrap();
+}
 
+async fn measure(is_handoff: bool, count: usize, endpoint_count: usize) {
     let destination = Destination::start(Behaviour::Ok(200)).await;
     let store = Arc::new(MemoryStore::new());
     let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(SystemEntropy));

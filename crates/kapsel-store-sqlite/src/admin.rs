@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::Failure;
 use crate::events::{self, Cursor};
-use crate::job::Weight;
+use crate::job::{Kind, Weight};
 use crate::rows::{self, corrupt, id, stored, stored_status};
 use crate::statements as sql;
 use crate::store::SqliteStore;
@@ -19,12 +19,12 @@ impl AdminStore for SqliteStore {
             connection.prepare_cached(sql::PULSE_BEAT)?.execute([])?;
             Ok(())
         };
-        self.writer().write(Weight::ROW, beat).await
+        self.writer().write(Kind::Sure, Weight::ROW, beat).await
     }
 
     async fn endpoint_insert(&self, endpoint: Endpoint) -> Result<(), StoreError> {
         let stored = StoredEndpoint::new(endpoint)?;
-        self.writer().write(Weight::ROW, move |connection| stored.insert(connection)).await
+        self.writer().write(Kind::MayRefuse, Weight::ROW, move |connection| stored.insert(connection)).await
     }
 
     async fn endpoint_get(&self, tenant_id: TenantId, id: EndpointId) -> Result<Endpoint, StoreError> {
@@ -59,7 +59,9 @@ impl AdminStore for SqliteStore {
 
     async fn endpoint_update_if_version(&self, endpoint: Endpoint, expected_version: u64) -> Result<(), StoreError> {
         let stored = StoredEndpoint::new(endpoint)?;
-        self.writer().write(Weight::ROW, move |connection| stored.update(connection, expected_version)).await
+        self.writer()
+            .write(Kind::MayRefuse, Weight::ROW, move |connection| stored.update(connection, expected_version))
+            .await
     }
 
     async fn endpoint_delete(&self, tenant_id: TenantId, id: EndpointId, now: Timestamp) -> Result<(), StoreError> {
@@ -70,7 +72,7 @@ impl AdminStore for SqliteStore {
                 _ => Ok(()),
             }
         };
-        self.writer().write(Weight::ROW, delete).await
+        self.writer().write(Kind::MayRefuse, Weight::ROW, delete).await
     }
 
     async fn endpoint_changes(&self, since: ChangeSeq, limit: usize) -> Result<Vec<EndpointChange>, StoreError> {
@@ -119,7 +121,9 @@ impl AdminStore for SqliteStore {
     }
 
     async fn event_requeue(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError> {
-        self.writer().write(Weight::ROW, move |connection| events::requeue(connection, tenant_id, id, now)).await
+        self.writer()
+            .write(Kind::MayRefuse, Weight::ROW, move |connection| events::requeue(connection, tenant_id, id, now))
+            .await
     }
 }
 

@@ -11,7 +11,7 @@ use kapsel_store::{ClaimRequest, ClaimedDelivery, DeliveryStore, LaneScan, Settl
 use rusqlite::{Connection, params};
 
 use crate::error::Failure;
-use crate::job::Weight;
+use crate::job::{Kind, Weight};
 use crate::rows::{self, id, stored, stored_failure_kind, stored_micros, time};
 use crate::statements as sql;
 use crate::store::SqliteStore;
@@ -35,7 +35,7 @@ impl DeliveryStore for SqliteStore {
         // Most lanes hold less than their quota; counted in full, claims would hardly ever share a transaction.
         let rows = request.lanes.iter().map(|lane| lane.quota).fold(0, usize::saturating_add).min(CLAIM_ROWS_COUNTED);
         let claim = move |connection: &Connection| claim(connection, now, &request);
-        let claimed = self.writer().write(Weight { rows, bytes: 0 }, claim).await?;
+        let claimed = self.writer().write(Kind::Sure, Weight { rows, bytes: 0 }, claim).await?;
         // Events never change, so they are read here without holding up the writer.
         self.readers().read(move |connection| with_events(connection, lease, claimed)).await
     }
@@ -49,7 +49,7 @@ impl DeliveryStore for SqliteStore {
         let weight = Weight { rows: batch.len(), bytes: heads.map(|head| head.body.len()).sum() };
         let settle =
             move |connection: &Connection| batch.iter().map(|settlement| settle(connection, now, settlement)).collect();
-        self.writer().write(weight, settle).await
+        self.writer().write(Kind::Sure, weight, settle).await
     }
 
     async fn delivery_release_if_leased(
@@ -71,7 +71,7 @@ impl DeliveryStore for SqliteStore {
             }
             Ok(())
         };
-        self.writer().write(weight, release).await
+        self.writer().write(Kind::Sure, weight, release).await
     }
 
     async fn lease_release_all(&self, now: Timestamp, owner: Option<InstanceId>) -> Result<usize, StoreError> {
@@ -79,7 +79,7 @@ impl DeliveryStore for SqliteStore {
             let mut statement = connection.prepare_cached(sql::QUEUE_RELEASE_ALL)?;
             Ok(statement.execute(params![now.unix_micros(), owner.as_ref().map(InstanceId::as_bytes)])?)
         };
-        self.writer().write(Weight::ROW, release).await
+        self.writer().write(Kind::Sure, Weight::ROW, release).await
     }
 
     async fn delivery_discard_of_deleted(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
@@ -88,13 +88,13 @@ impl DeliveryStore for SqliteStore {
             return Ok(0);
         }
         let discard = move |connection: &Connection| discard(connection, now, &lanes, limit);
-        self.writer().write(Weight { rows: limit, bytes: 0 }, discard).await
+        self.writer().write(Kind::Sure, Weight { rows: limit, bytes: 0 }, discard).await
     }
 
     async fn idempotency_prune(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let from = self.prune_position();
         let prune = move |connection: &Connection| idempotency::prune(connection, now, limit, from);
-        let (pruned, position) = self.writer().write(Weight { rows: limit, bytes: 0 }, prune).await?;
+        let (pruned, position) = self.writer().write(Kind::Sure, Weight { rows: limit, bytes: 0 }, prune).await?;
         self.set_prune_position(position);
         Ok(pruned)
     }

@@ -9,7 +9,7 @@ use rusqlite::{CachedStatement, Connection, params};
 
 use crate::error::Failure;
 use crate::idempotency::{Keys, Use};
-use crate::job::Weight;
+use crate::job::{Kind, Weight};
 use crate::rows::stored;
 use crate::statements as sql;
 use crate::store::SqliteStore;
@@ -21,7 +21,7 @@ pub(crate) const INLINE_BODY_BYTES_MAX: usize = 64 * 1024;
 impl IngestStore for SqliteStore {
     async fn event_insert_batch(&self, now: Timestamp, batch: Arc<Vec<NewEvent>>) -> Result<Vec<Ingested>, StoreError> {
         let weight = Weight { rows: batch.len(), bytes: batch.iter().map(|new| new.event.weight()).sum() };
-        self.writer().write(weight, move |connection| insert_batch(connection, now, &batch)).await
+        self.writer().write(Kind::Sure, weight, move |connection| insert_batch(connection, now, &batch)).await
     }
 }
 

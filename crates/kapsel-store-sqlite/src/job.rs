@@ -20,10 +20,22 @@ impl Weight {
     pub(crate) const ROW: Weight = Weight { rows: 1, bytes: 0 };
 }
 
+/// What to expect of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It fails only when the store does.
+    Sure,
+    /// It says no in the ordinary course of things: not found, conflict.
+    MayRefuse,
+}
+
 /// A command as the writer sees it, whatever its answer.
 pub(crate) trait Job: Send {
     /// What it adds to a transaction.
     fn weight(&self) -> Weight;
+
+    /// What to expect of it.
+    fn kind(&self) -> Kind;
 
     /// Does the work and keeps the answer. Can be run again if the transaction it ran in was rolled back.
     fn run(&mut self, connection: &Connection) -> Result<(), Failure>;
@@ -38,6 +50,7 @@ pub(crate) trait Job: Send {
 /// Some work and the caller who waits for it, or no longer does: the work is done all the same.
 pub(crate) struct Command<T, W> {
     weight: Weight,
+    kind: Kind,
     work: W,
     result: Result<T, StoreError>,
     caller: oneshot::Sender<Result<T, StoreError>>,
@@ -49,10 +62,14 @@ where
     W: FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
 {
     /// A command to do `work`, and the place where its answer appears.
-    pub(crate) fn with_answer(weight: Weight, work: W) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>) {
+    pub(crate) fn with_answer(
+        weight: Weight,
+        kind: Kind,
+        work: W,
+    ) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>) {
         let (caller, answer) = oneshot::channel();
         let result = Err(StoreError::Unavailable { message: "the command was not run", cause: None });
-        (Box::new(Command { weight, work, result, caller }), answer)
+        (Box::new(Command { weight, kind, work, result, caller }), answer)
     }
 }
 
@@ -63,6 +80,10 @@ where
 {
     fn weight(&self) -> Weight {
         self.weight
+    }
+
+    fn kind(&self) -> Kind {
+        self.kind
     }
 
     fn run(&mut self, connection: &Connection) -> Result<(), Failure> {

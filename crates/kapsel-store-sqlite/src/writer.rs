@@ -1,8 +1,11 @@
 //! The one connection that writes, on a thread of its own.
 //!
 //! Commands queue up in a bounded channel. Whatever waits when the last commit is done shares the next transaction, and
-//! with it one wait for the disk. Within it each command stands behind a savepoint: one that fails is rolled back alone.
-//! Answers go out after the commit, never before; a caller that went away changes nothing.
+//! with it one wait for the disk. Answers go out after the commit, never before; a caller that went away changes nothing.
+//!
+//! A command that fails is undone alone, by a savepoint in front of it. Savepoints copy every page that is written behind
+//! them, a fifth of the work of storing an event. So commands that never fail by themselves ([`Kind::Sure`]) do without;
+//! should one of them fail all the same, the transaction is rolled back and run again with a savepoint for each.
 //!
 //! A commit that fails is an **unknown outcome**: what it wrote may or may not be found after the next start. Everybody
 //! in it is told so ([`StoreError::Unavailable`]), and the connection is closed, opened anew and checked before it serves
@@ -21,7 +24,7 @@ use crate::connection::WriterSource;
 use crate::error::{Failure, closed, store_error};
 use crate::folder::DataFolder;
 use crate::inbox::{Inbox, Message};
-use crate::job::{Command, Job, Weight};
+use crate::job::{Command, Job, Kind, Weight};
 use crate::open_error::OpenError;
 use crate::readers::Readers;
 use crate::stats::Counters;
@@ -67,13 +70,13 @@ impl Writer {
     }
 
     /// Does `work` in a durable transaction, shared with others. Once it is queued it is done, also if the caller does
-    /// not wait for the answer.
-    pub(crate) async fn write<T, W>(&self, weight: Weight, work: W) -> Result<T, StoreError>
+    /// not wait for the answer. It may be run more than once; the last time counts.
+    pub(crate) async fn write<T, W>(&self, kind: Kind, weight: Weight, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnMut(&Connection) -> Result<T, Failure> + Send + 'static,
     {
-        let (command, answer) = Command::with_answer(weight, work);
+        let (command, answer) = Command::with_answer(weight, kind, work);
         self.messages.send(Message::Job(command)).await.map_err(|_| closed())?;
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
@@ -88,11 +91,22 @@ impl Writer {
     }
 }
 
+/// Where savepoints are set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Savepoints {
+    /// In front of commands that may refuse.
+    WhereNeeded,
+    /// In front of each.
+    Everywhere,
+}
+
 /// How a transaction ended without success.
 enum Lost {
     /// It could not begin.
     NotBegun(Failure),
-    /// It was rolled back as a whole: nothing of it is stored.
+    /// One of its commands failed without a savepoint. It was rolled back: nothing of it is stored.
+    CommandFailed(Failure),
+    /// SQLite or a full disk undid it as a whole: nothing of it is stored.
     RolledBack(Failure),
     /// Its commit failed, or the disk did: what is stored is unknown.
     Unknown(Failure),
@@ -146,9 +160,13 @@ impl WriterThread {
             refuse(jobs, || StoreError::Unavailable { message: "the database cannot be opened", cause: None });
             return;
         };
-        match self.transact(connection, jobs) {
+        let result = match self.transact(connection, Savepoints::WhereNeeded, jobs) {
+            Err(Lost::CommandFailed(_)) => self.transact(connection, Savepoints::Everywhere, jobs),
+            result => result,
+        };
+        match result {
             Ok(()) => {}
-            Err(Lost::NotBegun(failure)) => refuse_for(jobs, failure),
+            Err(Lost::NotBegun(failure) | Lost::CommandFailed(failure)) => refuse_for(jobs, failure),
             Err(Lost::RolledBack(failure)) => self.write_each_alone(jobs, failure),
             Err(Lost::Unknown(failure)) => self.give_up(jobs, failure),
         }
@@ -195,10 +213,14 @@ impl WriterThread {
     }
 
     /// Runs `jobs` in one transaction.
-    fn transact(&self, connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Result<(), Lost> {
+    fn transact(&self, connection: &Connection, savepoints: Savepoints, jobs: &mut [Box<dyn Job>]) -> Result<(), Lost> {
         control(connection, "BEGIN IMMEDIATE").map_err(Lost::not_begun)?;
         for job in jobs.iter_mut() {
-            run_behind_savepoint(connection, job.as_mut()).map_err(|failure| lost(connection, failure))?;
+            if savepoints == Savepoints::Everywhere || job.kind() == Kind::MayRefuse {
+                run_behind_savepoint(connection, job.as_mut()).map_err(|failure| lost(connection, failure))?;
+            } else {
+                job.run(connection).map_err(|failure| lost_by_command(connection, failure))?;
+            }
         }
         self.source.commit(connection).map_err(|error| match error.sqlite_error_code() {
             // The log had no room for the transaction's end: once rolled back it has certainly not taken place.
@@ -226,6 +248,15 @@ fn run_behind_savepoint(connection: &Connection, job: &mut dyn Job) -> Result<()
     }
     control(connection, "RELEASE command")?;
     Ok(())
+}
+
+/// Rolls a transaction back because of a command that ran without a savepoint.
+fn lost_by_command(connection: &Connection, failure: Failure) -> Lost {
+    let is_of_the_command = !connection.is_autocommit() && !failure.is_of_the_disk();
+    match lost(connection, failure) {
+        Lost::RolledBack(failure) if is_of_the_command => Lost::CommandFailed(failure),
+        lost => lost,
+    }
 }
 
 /// Rolls a transaction back that `failure` made useless.

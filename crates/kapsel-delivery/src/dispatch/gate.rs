@@ -12,22 +12,27 @@
 //!   gets less than the one before it, which leaves something to those that work. (Switches share their buffers in
 //!   this way: Choudhury and Hahne, "Dynamic queue length thresholds", 1998.)
 //!
-//! A lane (the queue of one endpoint) is *flagged* while it is known or believed to have a backlog in the store. New
-//! events then go behind that backlog by way of the store instead of past it.
+//! A lane (the queue of one endpoint) is *flagged* while it is believed to have a backlog in the store. New events then
+//! go behind that backlog by way of the store instead of past it. A lane is flagged when an event found it full, and
+//! when a claim filled its quota; the flag goes when a claim came up short or a scan did not find the lane due, so that
+//! under a steady load the direct way is open again as soon as nobody waits.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kapsel_core::{EndpointId, TenantId};
-use kapsel_store::LaneQuota;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+pub(super) use self::permit::{ClaimPermits, Permit};
+
+mod permit;
+
 /// How many times the free permits a tenant may hold.
 const TENANT_SHARE: usize = 8;
-/// How long after a refused reservation a scan that does not find the lane due proves nothing: the event is still on
-/// its way into the store.
+/// How long after a refused reservation its event may still be on its way into the store, so that a look which does not
+/// find it has to be repeated.
 const COMMIT_TIME: Duration = Duration::from_millis(50);
 
 /// A lane with the limit of its endpoint.
@@ -69,19 +74,20 @@ struct Lane {
     /// Permits held, those of results that wait to be stored among them.
     held: usize,
     body_bytes: usize,
-    backlog: Option<Backlog>,
-}
-
-/// The flag of a lane.
-#[derive(Clone, Copy)]
-struct Backlog {
-    /// A scan begun before this time cannot prove that there is none.
-    refutable_from: Instant,
+    /// Whether it is flagged.
+    has_backlog: bool,
+    /// Until when an event that was refused here may arrive in the store.
+    expected_until: Option<Instant>,
 }
 
 impl Lane {
     fn is_idle(&self) -> bool {
-        self.held == 0 && self.backlog.is_none()
+        self.held == 0 && !self.is_wanting()
+    }
+
+    /// Whether there is something in the store for it, or about to be.
+    fn is_wanting(&self) -> bool {
+        self.has_backlog || self.expected_until.is_some_and(|until| until > Instant::now())
     }
 }
 
@@ -112,17 +118,16 @@ impl Gate {
         if state.is_closed {
             return None;
         }
-        let flagged = state.lanes.get(&lane.endpoint_id).is_some_and(|lane| lane.backlog.is_some());
+        let has_backlog = state.lanes.get(&lane.endpoint_id).is_some_and(|lane| lane.has_backlog);
         let refusal = self.refusal(&state, &lane, body_bytes);
-        if !flagged && refusal.is_none() {
+        if !has_backlog && refusal.is_none() {
             return Some(self.grant(&mut state, lane, body_bytes));
         }
-        if refusal == Some(Refusal::Shared) {
-            state.is_scarce = true;
-        }
-        // This event will come from the store, so whatever is scanned before it has arrived there says nothing.
-        state.flag(&lane, Instant::now() + COMMIT_TIME);
-        if refusal.is_none() {
+        state.is_scarce |= refusal == Some(Refusal::Shared);
+        let entry = state.flag(&lane);
+        let was_expectant = entry.expected_until.is_some_and(|until| until > Instant::now());
+        entry.expected_until = Some(Instant::now() + COMMIT_TIME);
+        if refusal.is_none() && !was_expectant {
             // Nothing will be released that could report it: the lane has room already.
             self.freed.notify_one();
         }
@@ -132,17 +137,14 @@ impl Gate {
     /// Of lanes that are due, those that could start something now. The others are flagged.
     pub(super) fn with_room(&self, lanes: Vec<LaneLimit>) -> Vec<LaneLimit> {
         let mut state = self.lock();
-        let now = Instant::now();
         lanes
             .into_iter()
             .filter(|lane| {
                 let refusal = self.refusal(&state, lane, 0);
                 if refusal.is_some() {
-                    state.flag(lane, now);
+                    state.flag(lane);
                 }
-                if refusal == Some(Refusal::Shared) {
-                    state.is_scarce = true;
-                }
+                state.is_scarce |= refusal == Some(Refusal::Shared);
                 refusal.is_none()
             })
             .collect()
@@ -172,47 +174,44 @@ impl Gate {
         for (lane, granted) in &permits {
             if granted.is_empty() {
                 state.is_scarce = true;
-                state.flag(lane, Instant::now());
+                state.flag(lane);
             }
         }
         drop(state);
         permits.retain(|(_, granted)| !granted.is_empty());
-        ClaimPermits { gate: Arc::clone(self), permits, body_bytes }
+        ClaimPermits::new(Arc::clone(self), permits, body_bytes)
     }
 
-    /// All due lanes were seen by a scan begun at `scan_began`: the others have no backlog.
-    pub(super) fn unflag_all_but(&self, due: &HashSet<EndpointId>, scan_began: Instant) {
+    /// All due lanes were seen by a scan: the others have no backlog.
+    pub(super) fn unflag_all_but(&self, due: &HashSet<EndpointId>) {
         let mut state = self.lock();
         state.lanes.retain(|id, lane| {
-            let is_refuted = lane.backlog.is_some_and(|backlog| backlog.refutable_from <= scan_began);
-            if is_refuted && !due.contains(id) {
-                lane.backlog = None;
-            }
+            lane.has_backlog &= due.contains(id);
             !lane.is_idle()
         });
     }
 
     /// The lane filled its quota: there is probably more.
     pub(super) fn flag(&self, lane: &LaneLimit) {
-        self.lock().flag(lane, Instant::now());
+        self.lock().flag(lane);
     }
 
-    /// The lane cannot be delivered to, whatever it holds.
+    /// Nothing waits in the lane, or nothing that could be delivered.
     pub(super) fn unflag(&self, endpoint_id: EndpointId) {
         let mut state = self.lock();
         if let Some(lane) = state.lanes.get_mut(&endpoint_id) {
-            lane.backlog = None;
+            lane.has_backlog = false;
             state.prune(endpoint_id);
         }
     }
 
-    /// Whether a flagged lane has room, so that a claim would find something to do without a release before.
+    /// Whether a lane with a backlog, or one where an event is about to arrive, has room: then a claim may well find
+    /// something to do without a release before.
     pub(super) fn wants_claim(&self) -> bool {
         let state = self.lock();
         let free = self.in_flight_max.saturating_sub(state.in_flight);
-        state.lanes.values().any(|lane| {
-            lane.backlog.is_some() && lane.sending < lane.in_flight_max.max(1) && lane.held <= free && free > 0
-        })
+        let has_room = |lane: &Lane| lane.sending < lane.in_flight_max.max(1) && lane.held <= free && free > 0;
+        !state.is_closed && state.lanes.values().any(|lane| lane.is_wanting() && has_room(lane))
     }
 
     /// No permit is given from now on.
@@ -269,8 +268,8 @@ impl Gate {
 
     /// Whether what was just released in a lane is worth a look at the queue.
     fn is_worth_a_look(&self, state: &mut State, lane: &LaneLimit) -> bool {
-        let is_flagged = state.lanes.get(&lane.endpoint_id).is_some_and(|lane| lane.backlog.is_some());
-        let is_wanted_here = is_flagged && self.refusal(state, lane, 0).is_none();
+        let is_wanting = state.lanes.get(&lane.endpoint_id).is_some_and(Lane::is_wanting);
+        let is_wanted_here = is_wanting && self.refusal(state, lane, 0).is_none();
         is_wanted_here || std::mem::take(&mut state.is_scarce)
     }
 
@@ -283,7 +282,7 @@ impl Gate {
         lane.sending += 1;
         lane.held += 1;
         lane.body_bytes += body_bytes;
-        Permit { gate: Arc::clone(self), lane: limit, body_bytes, is_sending: true }
+        Permit::new(Arc::clone(self), limit, body_bytes)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -297,131 +296,17 @@ impl Gate {
 }
 
 impl State {
-    fn flag(&mut self, limit: &LaneLimit, refutable_from: Instant) {
+    fn flag(&mut self, limit: &LaneLimit) -> &mut Lane {
         let lane = self.lanes.entry(limit.endpoint_id).or_default();
         lane.in_flight_max = limit.in_flight_max;
-        let refutable_from = lane.backlog.map_or(refutable_from, |backlog| backlog.refutable_from.max(refutable_from));
-        lane.backlog = Some(Backlog { refutable_from });
+        lane.has_backlog = true;
+        lane
     }
 
     fn prune(&mut self, endpoint_id: EndpointId) {
         if self.lanes.get(&endpoint_id).is_some_and(Lane::is_idle) {
             self.lanes.remove(&endpoint_id);
         }
-    }
-}
-
-/// The right to work on one delivery. Dropping it gives everything back.
-pub(super) struct Permit {
-    gate: Arc<Gate>,
-    lane: LaneLimit,
-    body_bytes: usize,
-    is_sending: bool,
-}
-
-impl Permit {
-    /// The exchange is over and the body let go of; what is left is to store the result.
-    pub(super) fn sent(&mut self) {
-        let gate = Arc::clone(&self.gate);
-        let mut state = gate.lock();
-        self.end_sending(&mut state);
-        let is_worth_a_look = gate.is_worth_a_look(&mut state, &self.lane);
-        drop(state);
-        if is_worth_a_look {
-            gate.freed.notify_one();
-        }
-    }
-
-    fn charge(&mut self, body_bytes: usize) {
-        let gate = Arc::clone(&self.gate);
-        let mut state = gate.lock();
-        state.body_bytes += body_bytes;
-        self.body_bytes += body_bytes;
-        if let Some(lane) = state.lanes.get_mut(&self.lane.endpoint_id) {
-            lane.body_bytes += body_bytes;
-        }
-    }
-
-    fn end_sending(&mut self, state: &mut State) {
-        if !std::mem::take(&mut self.is_sending) {
-            return;
-        }
-        let body_bytes = std::mem::take(&mut self.body_bytes);
-        state.body_bytes -= body_bytes;
-        if let Some(lane) = state.lanes.get_mut(&self.lane.endpoint_id) {
-            lane.sending -= 1;
-            lane.body_bytes -= body_bytes;
-        }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let gate = Arc::clone(&self.gate);
-        let mut state = gate.lock();
-        self.end_sending(&mut state);
-        state.in_flight -= 1;
-        if let Some(held) = state.tenants.get_mut(&self.lane.tenant_id) {
-            *held -= 1;
-            if *held == 0 {
-                state.tenants.remove(&self.lane.tenant_id);
-            }
-        }
-        if let Some(lane) = state.lanes.get_mut(&self.lane.endpoint_id) {
-            lane.held -= 1;
-        }
-        let is_worth_a_look = gate.is_worth_a_look(&mut state, &self.lane);
-        state.prune(self.lane.endpoint_id);
-        let is_empty = state.in_flight == 0;
-        drop(state);
-        if is_worth_a_look {
-            gate.freed.notify_one();
-        }
-        if is_empty {
-            gate.emptied.notify_waiters();
-        }
-    }
-}
-
-/// The permits of one claim. What is not taken out is given back on drop.
-pub(super) struct ClaimPermits {
-    gate: Arc<Gate>,
-    permits: Vec<(LaneLimit, Vec<Permit>)>,
-    body_bytes: usize,
-}
-
-impl ClaimPermits {
-    /// How much to claim of which lane.
-    pub(super) fn quotas(&self) -> Vec<LaneQuota> {
-        let quota = |(lane, permits): &(LaneLimit, Vec<Permit>)| LaneQuota {
-            endpoint_id: lane.endpoint_id,
-            quota: permits.len(),
-        };
-        self.permits.iter().map(quota).collect()
-    }
-
-    /// How many bytes of bodies to claim at most.
-    pub(super) fn body_bytes_max(&self) -> usize {
-        self.body_bytes
-    }
-
-    /// The permit of one claimed delivery.
-    pub(super) fn take(&mut self, endpoint_id: EndpointId, body_bytes: usize) -> Option<Permit> {
-        let (_, permits) = self.permits.iter_mut().find(|(lane, _)| lane.endpoint_id == endpoint_id)?;
-        let mut permit = permits.pop()?;
-        permit.charge(body_bytes);
-        Some(permit)
-    }
-
-    /// The lanes of which every permit was taken out: those that may well hold more.
-    pub(super) fn filled(&self) -> impl Iterator<Item = &LaneLimit> {
-        self.permits.iter().filter(|(_, permits)| permits.is_empty()).map(|(lane, _)| lane)
-    }
-}
-
-impl Drop for ClaimPermits {
-    fn drop(&mut self) {
-        self.gate.lock().body_bytes -= self.body_bytes;
     }
 }
 

@@ -41,9 +41,11 @@ use crate::unwind;
 const CLAIM_MAX: usize = 512;
 /// How soon the queue is looked at again when a look found nothing although something is expected.
 const EXPECTANT_PERIOD: Duration = Duration::from_millis(10);
-/// How long released permits are left to gather after a look that could not start anything, so that a shortage does not
-/// make one look after the other.
+/// How long permits and events are left to gather after a look that started little or nothing, so that there are not
+/// many small claims where one larger would do.
 const GATHER_TIME: Duration = Duration::from_millis(2);
+/// What is much for one claim.
+const CLAIM_LARGE: usize = 8;
 /// The waits after errors of the store.
 const ERROR_WAIT_BASE: Duration = Duration::from_millis(100);
 const ERROR_WAIT_CAP: Duration = Duration::from_secs(5);
@@ -169,8 +171,7 @@ impl Dispatcher {
         })
         .await?;
         if seen.is_complete {
-            let due = seen.due.iter().map(|lane| lane.endpoint_id).collect();
-            shared.gate.unflag_all_but(&due, seen.began);
+            shared.gate.unflag_all_but(&seen.due.iter().map(|lane| lane.endpoint_id).collect());
         }
         let permits = shared.gate.reserve_for_claim(&candidates, CLAIM_MAX);
         let quotas = permits.quotas();
@@ -186,9 +187,10 @@ impl Dispatcher {
     async fn claim(&self, mut permits: gate::ClaimPermits) -> Result<usize, StoreError> {
         let shared = &self.shared;
         let now = shared.deps.clock.now();
+        let quotas = permits.quotas();
         let request = ClaimRequest {
             lease: shared.fresh_lease(now),
-            lanes: permits.quotas(),
+            lanes: quotas.clone(),
             body_bytes_max: permits.body_bytes_max(),
         };
         let claimed = shared.deps.store.delivery_claim_due(now, request).await?;
@@ -203,9 +205,7 @@ impl Dispatcher {
                 None => tracing::error!(delivery_id = %delivery.delivery.id, "claimed beyond the quota"),
             }
         }
-        for lane in permits.filled() {
-            shared.gate.flag(lane);
-        }
+        permits.conclude(&quotas);
         Ok(started)
     }
 
@@ -242,16 +242,15 @@ impl Dispatcher {
 
     fn pause_after(&self, run: RunOnce) -> Pause {
         let shared = &self.shared;
+        let deaf = if run.claimed >= CLAIM_LARGE { Duration::ZERO } else { GATHER_TIME };
         if shared.gate.wants_claim() {
-            // There is more where that came from; or something is expected to arrive any moment.
-            let wait = if run.claimed > 0 { Duration::ZERO } else { EXPECTANT_PERIOD };
-            return Pause { deaf: wait.min(GATHER_TIME), whole: wait };
+            // There is more where that came from, or something is about to arrive.
+            let whole = if run.claimed > 0 { deaf } else { EXPECTANT_PERIOD };
+            return Pause { deaf, whole };
         }
         let poll = jittered(shared.settings.poll_interval, &*shared.deps.entropy);
         let until_due = run.next_due_at.map(|due| due.saturating_since(shared.deps.clock.now()));
-        let whole = until_due.map_or(poll, |until_due| until_due.min(poll));
-        let deaf = if run.claimed > 0 { Duration::ZERO } else { GATHER_TIME };
-        Pause { deaf, whole }
+        Pause { deaf, whole: until_due.map_or(poll, |until_due| until_due.min(poll)) }
     }
 
     async fn pause(&self, pause: Pause) {

@@ -3,7 +3,6 @@
 
 use kapsel_core::{EndpointId, Timestamp};
 use kapsel_store::{DeliveryStore, Lane, StoreError};
-use tokio::time::Instant;
 
 /// How many due lanes are read at once.
 const PAGE: usize = 256;
@@ -12,8 +11,6 @@ const PAGES_MAX: usize = 8;
 
 /// What a look over the lanes saw.
 pub(super) struct Seen {
-    /// When it began.
-    pub began: Instant,
     /// The lanes that are due, in the order of the round.
     pub due: Vec<Lane>,
     /// Whether every due lane is among them.
@@ -30,7 +27,7 @@ pub(super) async fn sweep(
     start: Option<EndpointId>,
     mut is_enough: impl FnMut(&[Lane]) -> bool,
 ) -> Result<Seen, StoreError> {
-    let mut seen = Seen { began: Instant::now(), due: Vec::new(), is_complete: false, next_due_at: None };
+    let mut seen = Seen { due: Vec::new(), is_complete: false, next_due_at: None };
     let mut after = start;
     let mut is_second_part = start.is_none();
     for _ in 0..PAGES_MAX {

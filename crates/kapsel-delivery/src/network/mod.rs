@@ -4,13 +4,15 @@
 //!
 //! - The address is checked when it is connected to (`connect.rs`); no redirect is followed and no proxy asked.
 //! - One deadline covers everything from the name to the last byte of the body.
-//! - The head of an answer is at most 64 KiB, of its body 64 KiB are read. Nothing is ever decompressed.
+//! - The head of an answer is at most 64 KiB, of its body 64 KiB are read; at most 64 interim answers (1xx) may come
+//!   before it. Nothing is ever decompressed.
 //! - When an exchange does not come to its proper end, its connection is closed and never used again.
 //! - A request is repeated here in one case alone: it was not written at all, because the pooled connection that it was
 //!   meant for turned out to be closed. Every other repetition is an attempt of its own.
 
 mod connect;
 mod failure;
+mod interim;
 mod pool;
 mod resolve;
 mod tls;
@@ -35,6 +37,7 @@ pub use failure::Failure;
 pub use resolve::{Resolve, SystemResolver};
 
 use self::connect::{Connector, Target};
+use self::interim::InterimLimit;
 use self::pool::{Connection, Pool, PoolLimits};
 use crate::transport::{OutboundRequest, Transport};
 
@@ -129,8 +132,13 @@ impl HttpTransport {
     }
 
     async fn exchange(&self, request: OutboundRequest, progress: &mut Progress) -> Result<(), Failure> {
-        let (target, message) = compose(request)?;
-        let (connection, response) = self.send_on_some_connection(&target, message, progress).await?;
+        let (target, mut message) = compose(request)?;
+        let interim = InterimLimit::watch(&mut message);
+        let (connection, response) = tokio::select! {
+            biased;
+            failure = interim.exceeded() => return Err(failure),
+            sent = self.send_on_some_connection(&target, message, progress) => sent?,
+        };
         let keep_alive = keep_alive_timeout(response.headers());
         if progress.read(response).await? {
             self.pool.put(target, connection, keep_alive);

@@ -20,11 +20,18 @@ async fn outcome_of(behaviour: Behaviour, limit: Duration) -> Outcome {
 
 #[tokio::test]
 async fn no_answer_is_a_timeout() {
-    for behaviour in [Behaviour::Hang, Behaviour::InformationalFlood, Behaviour::DripHead(Duration::from_millis(5))] {
+    for behaviour in [Behaviour::Hang, Behaviour::DripHead(Duration::from_millis(5))] {
         let (kind, detail, head) = failure(outcome_of(behaviour.clone(), SHORT).await);
         assert_eq!((kind, head), (FailureKind::Timeout, None), "{behaviour:?}");
         assert_eq!(detail, "the time limit passed before an answer came", "{behaviour:?}");
     }
+}
+
+#[tokio::test]
+async fn interim_answers_without_end_are_cut_short() {
+    let (kind, detail, head) = failure(outcome_of(Behaviour::InformationalFlood, LONG).await);
+    assert_eq!((kind, head), (FailureKind::Protocol, None));
+    assert_eq!(detail, "more than 64 interim answers (1xx) came");
 }
 
 #[tokio::test]

@@ -139,7 +139,7 @@ impl Transport for ScriptedTransport {
             Reply::Status(code) => status(code),
             Reply::Head(head) => Outcome::Response(head),
             Reply::After(wait) => {
-                tokio::time::sleep(wait).await;
+                tokio::time::sleep(wait).await; // paused clock: the destination takes its time
                 status(200)
             }
             Reply::WhenLetGo => {
@@ -147,7 +147,7 @@ impl Transport for ScriptedTransport {
                 status(200)
             }
             Reply::Hang => {
-                tokio::time::sleep_until(deadline).await;
+                tokio::time::sleep_until(deadline).await; // paused clock: a destination that hangs
                 let detail = "scripted".to_owned();
                 Outcome::Failure { kind: kapsel_core::FailureKind::Timeout, detail, head: None }
             }

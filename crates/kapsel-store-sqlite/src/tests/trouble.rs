@@ -6,14 +6,14 @@ use kapsel_store::{AdminStore, Ingested, StoreError};
 
 use super::world::{World, begin};
 use crate::faults::CommitFault;
-use crate::job::Weight;
+use crate::job::{Kind, Weight};
 
 async fn limit_pages(world: &World, pages: i64) {
     let limit = move |connection: &rusqlite::Connection| {
         let set: i64 = connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |row| row.get(0))?;
         Ok(set)
     };
-    world.store.writer().write(Weight::ROW, limit).await.unwrap();
+    world.store.writer().write(Kind::Sure, Weight::ROW, limit).await.unwrap();
 }
 
 fn is_unavailable(error: &StoreError, words: &str) -> bool {

@@ -11,7 +11,7 @@ use kapsel_store::{AdminStore, EventFilter, IngestStore, Ingested, NewDelivery, 
 use tempfile::TempDir;
 use test_harness::{EndpointBuilder, EventBuilder, SeededEntropy, TestClock};
 
-use crate::job::Weight;
+use crate::job::{Kind, Weight};
 use crate::store::{SqliteOptions, SqliteStore};
 
 pub(super) struct World {
@@ -66,7 +66,7 @@ impl World {
             let _over = wait.recv();
             Ok(())
         };
-        let blocked = tokio::spawn(async move { store.writer().write(Weight::ROW, block).await });
+        let blocked = tokio::spawn(async move { store.writer().write(Kind::Sure, Weight::ROW, block).await });
         is_standing.await.unwrap();
         Hold { _go_on: go_on, _blocked: blocked }
     }

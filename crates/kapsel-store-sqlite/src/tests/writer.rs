@@ -7,7 +7,7 @@ use kapsel_store::{AdminStore, IngestStore, Ingested, StoreError};
 
 use super::world::{World, begin};
 use crate::inbox::TRANSACTION_ROWS_MAX;
-use crate::job::Weight;
+use crate::job::{Kind, Weight};
 
 #[tokio::test]
 async fn whatever_waits_shares_one_transaction() {
@@ -59,7 +59,7 @@ async fn a_command_that_fails_does_not_touch_its_neighbours() {
             connection.execute("INSERT INTO nowhere VALUES (1)", [])?;
             Ok(())
         };
-        store.writer().write(Weight::ROW, work).await
+        store.writer().write(Kind::Sure, Weight::ROW, work).await
     });
     let last = begin(world.insert(half_done));
     drop(hold);
@@ -103,7 +103,7 @@ async fn a_defect_in_a_command_ends_neither_the_thread_nor_the_store() {
         connection.execute("DELETE FROM endpoints", [])?;
         panic!("a defect made for this test");
     };
-    let error = world.store.writer().write(Weight::ROW, broken).await.unwrap_err();
+    let error = world.store.writer().write(Kind::Sure, Weight::ROW, broken).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
     assert_eq!(world.insert(world.event(100)).await.unwrap(), [Ingested::Created]);
     world.store.endpoint_get(world.endpoint.tenant_id, world.endpoint.id).await.unwrap();

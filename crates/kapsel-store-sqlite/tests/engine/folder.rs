@@ -1,9 +1,7 @@
 //! What becomes of a data folder: kept over a restart, held against others, refused when it is not ours.
 
-use std::io::{BufRead, BufReader, Lines, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 
 use kapsel_core::idempotency::IdempotencyKey;
@@ -20,9 +18,6 @@ use kapsel_store::{
 use kapsel_store_sqlite::{OpenError, SqliteOptions, SqliteStore};
 use std::time::Duration;
 use test_harness::{EndpointBuilder, EventBuilder, TestClock};
-
-/// Tells a child process of these tests which folder to hold.
-const FOLDER_OF_CHILD: &str = "KAPSEL_TEST_FOLDER";
 
 fn open(folder: &Path) -> Result<SqliteStore, OpenError> {
     SqliteStore::open(SqliteOptions::new(folder))
@@ -155,87 +150,6 @@ async fn calls_after_the_end_are_refused() {
     }
     // A second end is harmless.
     other.close().await;
-}
-
-/// Another process that has a folder open until it is told to end, or dies.
-struct Holder {
-    process: Child,
-    stdin: Option<ChildStdin>,
-    /// Kept, so that it can write to the end.
-    output: Lines<BufReader<ChildStdout>>,
-}
-
-impl Holder {
-    /// Starts one and waits until it has answered.
-    fn start(folder: &Path) -> (Self, String) {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "holds_a_folder_for_other_tests", "--nocapture"])
-            .env(FOLDER_OF_CHILD, folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdin = process.stdin.take();
-        let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
-        let answer =
-            output.by_ref().map(Result::unwrap).find_map(|line| line.split("HOLDER: ").nth(1).map(str::to_owned));
-        (Holder { process, stdin, output }, answer.expect("the process answers"))
-    }
-
-    fn kill(mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        drop(self.stdin.take());
-        let _said = self.output.by_ref().count();
-        let _ended = self.process.wait();
-    }
-}
-
-#[tokio::test]
-#[ignore = "a process that other tests start"]
-async fn holds_a_folder_for_other_tests() {
-    let Some(folder) = std::env::var_os(FOLDER_OF_CHILD).map(PathBuf::from) else { return };
-    let answer = match open(&folder) {
-        Ok(store) => {
-            let world = World::new();
-            let endpoint = world.endpoint();
-            store.endpoint_insert(endpoint.clone()).await.unwrap();
-            let new = world.event(&endpoint, b"acknowledged".to_vec());
-            store.event_insert_batch(world.clock.now(), Arc::new(vec![new.clone()])).await.unwrap();
-            println!("HOLDER: {}", new.event.id);
-            std::io::stdout().flush().unwrap();
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line).unwrap();
-            return;
-        }
-        Err(OpenError::FolderInUse { .. }) => "in use".to_owned(),
-        Err(error) => format!("{error:?}"),
-    };
-    println!("HOLDER: {answer}");
-}
-
-#[tokio::test]
-async fn another_process_is_kept_out_until_the_first_one_dies() {
-    let folder = tempfile::tempdir().unwrap();
-    let (holder, event_id) = Holder::start(folder.path());
-    let error = open(folder.path()).unwrap_err();
-    assert!(matches!(error, OpenError::FolderInUse { .. }), "{error:?}");
-
-    holder.kill();
-    let store = open(folder.path()).unwrap();
-    let now = TestClock::new().now();
-    let id = event_id.parse().unwrap();
-    let detail = store.event_get(TenantId::DEFAULT, id, now).await.unwrap();
-    assert_eq!(detail.summary.status, DeliveryState::Received, "what was acknowledged survives a killed process");
-
-    let (_second, answer) = Holder::start(folder.path());
-    assert_eq!(answer, "in use");
-    store.close().await;
 }
 
 #[tokio::test]

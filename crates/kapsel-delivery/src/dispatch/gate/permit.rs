@@ -1,0 +1,146 @@
+//! Permits as those hold them who work under them.
+
+use std::sync::Arc;
+
+use kapsel_core::EndpointId;
+use kapsel_store::LaneQuota;
+
+use super::{Gate, LaneLimit, State};
+
+/// The right to work on one delivery. Dropping it gives everything back.
+pub(in crate::dispatch) struct Permit {
+    gate: Arc<Gate>,
+    pub(super) lane: LaneLimit,
+    body_bytes: usize,
+    pub(super) is_sending: bool,
+}
+
+impl Permit {
+    /// What [`Gate`] has counted already.
+    pub(super) fn new(gate: Arc<Gate>, lane: LaneLimit, body_bytes: usize) -> Self {
+        Permit { gate, lane, body_bytes, is_sending: true }
+    }
+
+    /// The exchange is over and the body let go of; what is left is to store the result.
+    pub(in crate::dispatch) fn sent(&mut self) {
+        let gate = Arc::clone(&self.gate);
+        let mut state = gate.lock();
+        self.end_sending(&mut state);
+        let is_worth_a_look = gate.is_worth_a_look(&mut state, &self.lane);
+        drop(state);
+        if is_worth_a_look {
+            gate.freed.notify_one();
+        }
+    }
+
+    fn charge(&mut self, body_bytes: usize) {
+        let gate = Arc::clone(&self.gate);
+        let mut state = gate.lock();
+        state.body_bytes += body_bytes;
+        self.body_bytes += body_bytes;
+        if let Some(lane) = state.lanes.get_mut(&self.lane.endpoint_id) {
+            lane.body_bytes += body_bytes;
+        }
+    }
+
+    fn end_sending(&mut self, state: &mut State) {
+        if !std::mem::take(&mut self.is_sending) {
+            return;
+        }
+        let body_bytes = std::mem::take(&mut self.body_bytes);
+        state.body_bytes -= body_bytes;
+        if let Some(lane) = state.lanes.get_mut(&self.lane.endpoint_id) {
+            lane.sending -= 1;
+            lane.body_bytes -= body_bytes;
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let gate = Arc::clone(&self.gate);
+        let mut state = gate.lock();
+        self.end_sending(&mut state);
+        state.in_flight -= 1;
+        if let Some(held) = state.tenants.get_mut(&self.lane.tenant_id) {
+            *held -= 1;
+            if *held == 0 {
+                state.tenants.remove(&self.lane.tenant_id);
+            }
+        }
+        if let Some(lane) = state.lanes.get_mut(&self.lane.endpoint_id) {
+            lane.held -= 1;
+        }
+        let is_worth_a_look = gate.is_worth_a_look(&mut state, &self.lane);
+        state.prune(self.lane.endpoint_id);
+        let is_empty = state.in_flight == 0;
+        drop(state);
+        if is_worth_a_look {
+            gate.freed.notify_one();
+        }
+        if is_empty {
+            gate.emptied.notify_waiters();
+        }
+    }
+}
+
+/// The permits of one claim. What is not taken out is given back on drop.
+pub(in crate::dispatch) struct ClaimPermits {
+    gate: Arc<Gate>,
+    permits: Vec<(LaneLimit, Vec<Permit>)>,
+    body_bytes: usize,
+    /// The bytes and the number of what was taken out.
+    claimed_bytes: usize,
+    claimed: usize,
+}
+
+impl ClaimPermits {
+    /// What [`Gate`] has counted already.
+    pub(super) fn new(gate: Arc<Gate>, permits: Vec<(LaneLimit, Vec<Permit>)>, body_bytes: usize) -> Self {
+        ClaimPermits { gate, permits, body_bytes, claimed_bytes: 0, claimed: 0 }
+    }
+
+    /// How much to claim of which lane.
+    pub(in crate::dispatch) fn quotas(&self) -> Vec<LaneQuota> {
+        let quota = |(lane, permits): &(LaneLimit, Vec<Permit>)| LaneQuota {
+            endpoint_id: lane.endpoint_id,
+            quota: permits.len(),
+        };
+        self.permits.iter().map(quota).collect()
+    }
+
+    /// How many bytes of bodies to claim at most.
+    pub(in crate::dispatch) fn body_bytes_max(&self) -> usize {
+        self.body_bytes
+    }
+
+    /// The permit of one claimed delivery.
+    pub(in crate::dispatch) fn take(&mut self, endpoint_id: EndpointId, body_bytes: usize) -> Option<Permit> {
+        let (_, permits) = self.permits.iter_mut().find(|(lane, _)| lane.endpoint_id == endpoint_id)?;
+        let mut permit = permits.pop()?;
+        permit.charge(body_bytes);
+        self.claimed_bytes += body_bytes;
+        self.claimed += 1;
+        Some(permit)
+    }
+
+    /// The claim is over: lanes that filled their quotas are flagged, those that came up short are not any more.
+    pub(in crate::dispatch) fn conclude(self, quotas: &[LaneQuota]) {
+        // A claim ends early when the next body would not fit, and does not say so. With half of the bytes left, that
+        // would have to be a very large one; and to be wrong here costs no more than a turn.
+        let is_cut_off = self.claimed_bytes > self.body_bytes / 2;
+        for ((lane, left), asked) in self.permits.iter().zip(quotas) {
+            if left.is_empty() {
+                self.gate.flag(lane);
+            } else if !is_cut_off && (left.len() < asked.quota || self.claimed == 0) {
+                self.gate.unflag(lane.endpoint_id);
+            }
+        }
+    }
+}
+
+impl Drop for ClaimPermits {
+    fn drop(&mut self) {
+        self.gate.lock().body_bytes -= self.body_bytes;
+    }
+}

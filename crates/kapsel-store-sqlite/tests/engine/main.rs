@@ -1,0 +1,7 @@
+//! The embedded engine from outside: by the contract, beside the engine in memory, and as a folder on disk.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "test code: a failed expectation fails the test")]
+
+mod contract;
+mod differential;
+mod folder;
