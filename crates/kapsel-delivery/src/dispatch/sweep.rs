@@ -59,3 +59,82 @@ pub(super) async fn sweep(
     }
     Ok(seen)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kapsel_core::{DeliveryId, EventId};
+    use kapsel_store::{AdminStore, IngestStore, MemoryStore, NewDelivery, NewEvent};
+    use test_harness::{EndpointBuilder, EventBuilder};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_767_225_600);
+
+    fn bytes(number: u16) -> [u8; 16] {
+        let [high, low] = number.to_be_bytes();
+        [high, low, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 0]
+    }
+
+    fn endpoint_id(number: u16) -> EndpointId {
+        EndpointId::from_bytes(bytes(number))
+    }
+
+    /// A store in which the endpoints 0 to `count` - 1 have one delivery each that is due.
+    async fn store_of(count: u16) -> MemoryStore {
+        let store = MemoryStore::new();
+        for number in 0..count {
+            let endpoint = EndpointBuilder::new(endpoint_id(number), "http://a.example/", NOW).build();
+            store.endpoint_insert(endpoint.clone()).await.unwrap();
+            let event = EventBuilder::new(EventId::from_bytes(bytes(number)), &endpoint, NOW).build();
+            let delivery =
+                NewDelivery { id: DeliveryId::from_bytes(bytes(number)), endpoint_id: endpoint.id, lease: None };
+            let new = NewEvent { event: Arc::new(event), key: None, deliveries: vec![delivery] };
+            store.event_insert_batch(NOW, Arc::new(vec![new])).await.unwrap();
+        }
+        store
+    }
+
+    fn numbers(numbers: impl Iterator<Item = u16>) -> Vec<EndpointId> {
+        numbers.map(endpoint_id).collect()
+    }
+
+    fn due(seen: &Seen) -> Vec<EndpointId> {
+        seen.due.iter().map(|lane| lane.endpoint_id).collect()
+    }
+
+    #[tokio::test]
+    async fn a_round_sees_each_lane_once_wherever_it_begins() {
+        let store = store_of(600).await;
+        let seen = sweep(&store, NOW, None, |_| false).await.unwrap();
+        assert!(seen.is_complete);
+        assert_eq!(due(&seen), numbers(0..600));
+        for start in [0, 1, 255, 256, 300, 598, 599] {
+            let seen = sweep(&store, NOW, Some(endpoint_id(start)), |_| false).await.unwrap();
+            assert!(seen.is_complete, "{start}");
+            assert_eq!(due(&seen), numbers((start + 1..600).chain(0..=start)), "{start}");
+        }
+        let seen = sweep(&store, NOW, Some(EndpointId::MAX), |_| false).await.unwrap();
+        assert_eq!(due(&seen), numbers(0..600));
+    }
+
+    #[tokio::test]
+    async fn it_ends_when_there_is_enough_or_it_took_long_enough() {
+        let store = store_of(2_100).await;
+        let seen = sweep(&store, NOW, None, |_| true).await.unwrap();
+        assert!(!seen.is_complete);
+        assert_eq!(due(&seen), numbers(0..256));
+        let seen = sweep(&store, NOW, None, |_| false).await.unwrap();
+        assert!(!seen.is_complete);
+        assert_eq!(due(&seen), numbers(0..2_048));
+    }
+
+    #[tokio::test]
+    async fn an_empty_queue_is_a_complete_round() {
+        for start in [None, Some(endpoint_id(7))] {
+            let seen = sweep(&MemoryStore::new(), NOW, start, |_| false).await.unwrap();
+            assert!(seen.is_complete && seen.due.is_empty() && seen.next_due_at.is_none());
+        }
+    }
+}

@@ -238,6 +238,11 @@ async fn sweep(pool: Weak<Pool>, period: Duration) {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::{DuplexStream, ReadBuf};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -264,6 +269,53 @@ mod tests {
         let mut buffer = [0];
         // End of file or a reset, either is an end.
         let _ = tokio::io::AsyncReadExt::read(other, &mut buffer).await;
+    }
+
+    /// A stream to somebody who stopped reading: it takes no more bytes and cannot be shut down cleanly.
+    struct Clogged(DuplexStream);
+
+    impl AsyncRead for Clogged {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buf)
+        }
+    }
+
+    impl AsyncWrite for Clogged {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dropped_connection_leaves_no_task_behind_though_it_cannot_be_shut_down() {
+        let (near, _far) = tokio::io::duplex(64);
+        let mut connection = Connection::over(Clogged(near)).await.unwrap();
+        connection.ready().await.unwrap();
+        let driver = connection.driver.clone();
+        let request = Request::post("/").body(Full::new(Bytes::from_static(b"body"))).unwrap();
+        {
+            let mut sending = Box::pin(connection.send(request));
+            for _ in 0..10 {
+                assert!(sending.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
+                tokio::task::yield_now().await;
+            }
+        }
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!driver.is_finished(), "a clean shutdown is not possible");
+        drop(connection);
+        while !driver.is_finished() {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]

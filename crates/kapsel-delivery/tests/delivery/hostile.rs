@@ -23,7 +23,7 @@ async fn no_answer_is_a_timeout() {
     for behaviour in [Behaviour::Hang, Behaviour::DripHead(Duration::from_millis(5))] {
         let (kind, detail, head) = failure(outcome_of(behaviour.clone(), SHORT).await);
         assert_eq!((kind, head), (FailureKind::Timeout, None), "{behaviour:?}");
-        assert_eq!(detail, "the time limit passed before an answer came", "{behaviour:?}");
+        assert!(detail.starts_with("the time limit passed before"), "{behaviour:?}: {detail}");
     }
 }
 
