@@ -44,17 +44,17 @@ impl From<rusqlite::Error> for MigrateError {
 pub(crate) fn migrate(connection: &mut Connection, migrations: &[Migration]) -> Result<(), MigrateError> {
     connection.execute_batch(statements::MIGRATION_TABLE)?;
     let applied = applied(connection)?;
+    let last = applied.last().map_or(0, |(version, ..)| *version);
     for (version, name, checksum) in &applied {
         let known = migrations.iter().find(|migration| migration.version == *version);
         let Some(known) = known else {
             let supported = migrations.last().map_or(0, |migration| migration.version);
-            return Err(MigrateError::Newer { found: *version, supported });
+            return Err(MigrateError::Newer { found: last, supported });
         };
         if checksum_of(known).as_slice() != checksum.as_slice() {
             return Err(MigrateError::Changed { version: *version, name: name.clone() });
         }
     }
-    let last = applied.last().map_or(0, |(version, ..)| *version);
     for migration in migrations.iter().filter(|migration| migration.version > last) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(migration.sql)?;

@@ -1,5 +1,6 @@
 //! What can only be tested from inside: shared transactions, trouble with the disk, and the statements themselves.
 
+mod idempotency;
 mod statements;
 mod trouble;
 mod world;

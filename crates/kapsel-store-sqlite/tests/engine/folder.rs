@@ -3,20 +3,19 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kapsel_core::idempotency::IdempotencyKey;
 use kapsel_core::settlement::{Decision, Next};
-use kapsel_core::{Attempt, HeaderBlock, Outcome, ResponseHead};
 use kapsel_core::{
-    AttemptId, Clock, DeliveryId, DeliveryRef, DeliveryState, Endpoint, EndpointId, IdGenerator, InstanceId, Lease,
-    LeaseToken, SystemEntropy, TenantId,
+    Attempt, AttemptId, Clock, DeliveryId, DeliveryState, Endpoint, EndpointId, HeaderBlock, IdGenerator, InstanceId,
+    Lease, LeaseToken, Outcome, ResponseHead, SystemEntropy, TenantId,
 };
 use kapsel_store::{
     AdminStore, ClaimRequest, DeliveryStore, EventFilter, IngestStore, Ingested, LaneQuota, NewDelivery, NewEvent,
     Settled, Settlement, StoreError,
 };
 use kapsel_store_sqlite::{OpenError, SqliteOptions, SqliteStore};
-use std::time::Duration;
 use test_harness::{EndpointBuilder, EventBuilder, TestClock};
 
 fn open(folder: &Path) -> Result<SqliteStore, OpenError> {
@@ -189,29 +188,4 @@ async fn something_else_than_a_database_is_refused() {
 
 fn change(folder: &Path, statement: &str) {
     rusqlite::Connection::open(folder.join("kapsel.db")).unwrap().execute_batch(statement).unwrap();
-}
-
-#[tokio::test]
-async fn settings_are_the_durable_ones() {
-    let folder = tempfile::tempdir().unwrap();
-    open(folder.path()).unwrap().close().await;
-    let connection = rusqlite::Connection::open(folder.path().join("kapsel.db")).unwrap();
-    let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
-    assert_eq!(mode, "wal");
-}
-
-#[tokio::test]
-async fn a_delivery_ref_of_nothing_is_passed_over() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path()).unwrap();
-    let now = TestClock::new().now();
-    let delivery = DeliveryRef {
-        id: DeliveryId::MIN,
-        event_id: kapsel_core::EventId::MIN,
-        endpoint_id: EndpointId::MIN,
-        tenant_id: TenantId::DEFAULT,
-    };
-    let lease = Lease { owner: InstanceId::MIN, token: LeaseToken(0), until: now };
-    store.delivery_release_if_leased(now, vec![(delivery, lease)]).await.unwrap();
-    store.close().await;
 }
