@@ -221,8 +221,11 @@ pub async fn send(
     client: &Client<HttpConnector, Full<Bytes>>,
     request: Request<Full<Bytes>>,
 ) -> Result<Answer, String> {
-    let response = client.request(request).await.map_err(|error| format!("{error:?}"))?;
-    let (head, body) = response.into_parts();
-    let body = body.collect().await.map_err(|error| format!("{error:?}"))?.to_bytes();
-    Ok(Answer { status: head.status, headers: head.headers, body })
+    let exchange = async {
+        let response = client.request(request).await.map_err(|error| format!("{error:?}"))?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(|error| format!("{error:?}"))?.to_bytes();
+        Ok(Answer { status: head.status, headers: head.headers, body })
+    };
+    tokio::time::timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
 }

@@ -144,6 +144,10 @@ impl WriterThread {
             for job in portion {
                 job.answer();
             }
+            // Opening and checking can take its time; those who wait here have their answers by now.
+            if self.connection.is_none() && self.last_attempt.is_none() {
+                self.open_if_closed();
+            }
         }
         if let Some(connection) = self.connection.take() {
             // A shorter start next time; the log holds everything if it fails.
@@ -183,13 +187,12 @@ impl WriterThread {
         }
     }
 
-    /// Refuses everybody in a transaction whose outcome is unknown, and starts over with a new connection.
+    /// Refuses everybody in a transaction whose outcome is unknown, and closes the connection.
     fn give_up(&mut self, jobs: &mut [Box<dyn Job>], failure: Failure) {
         tracing::error!(?failure, commands = jobs.len(), "a transaction failed; the database is opened anew");
         refuse_for(jobs, failure);
         self.connection = None;
         self.last_attempt = None;
-        self.open_if_closed();
     }
 
     /// Opens the database anew if there was trouble and the pause since the last attempt is over.

@@ -68,7 +68,7 @@ async fn a_failed_commit_is_an_unknown_outcome_for_everybody_in_it() {
 async fn while_the_database_cannot_be_opened_everything_is_refused() {
     let world = World::new().await;
     world.store.faults().fail_commit(CommitFault::NothingStored, 1);
-    // One at once, and one for each command that comes.
+    // One after the failure, and one for each command that comes.
     world.store.faults().fail_reopening(3);
     for _ in 0..3 {
         let error = world.insert(world.event(100)).await.unwrap_err();
