@@ -67,7 +67,7 @@ pub struct ClaimedDelivery {
 /// A finished attempt and what follows from it.
 #[derive(Debug, Clone)]
 pub struct Settlement {
-    /// The lease under which the attempt was made.
+    /// The lease under which the attempt was made, unchanged: an engine may find the delivery by its end.
     pub lease: Lease,
     /// The attempt. Its duration is kept to the microsecond.
     pub attempt: Attempt,
