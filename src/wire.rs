@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::commands::Failure;
-use crate::config::{Config, DeliveryConfig, ServerConfig};
+use crate::config::{Config, DeliveryConfig};
 use crate::operator_key::{self, OperatorKeyOrigin};
 
 /// Connections that wait to be accepted. The kernel's own limit may be lower.
@@ -88,7 +88,7 @@ impl Server {
                 wake_delivery: dispatcher.waker(),
                 readiness: Arc::clone(&readiness),
             },
-            api_settings(&config.server, config, operator_key.clone()),
+            api_settings(config, operator_key.clone()),
         );
 
         let (stopping, stopped) = watch::channel(false);
@@ -143,10 +143,7 @@ impl Server {
 
     /// Stops in order: no more requests, everything accepted answered, attempts finished or given back, results
     /// written, the store closed. All of it within the configured time and the few seconds that writing takes.
-    ///
-    /// # Errors
-    /// The store could not be closed properly. Nothing durable is lost by that.
-    pub(crate) async fn stop(self) -> Result<(), Failure> {
+    pub(crate) async fn stop(self) {
         let end = tokio::time::Instant::now() + self.stop_limit.saturating_sub(STOP_RESERVE);
         self.readiness.set_stopping();
         self.stopping.send_replace(true);
@@ -166,7 +163,6 @@ impl Server {
             let _ = task.await;
         }
         self.store.close().await;
-        Ok(())
     }
 }
 
@@ -227,7 +223,8 @@ fn delivery_settings(config: &DeliveryConfig) -> DeliverySettings {
     }
 }
 
-fn api_settings(server: &ServerConfig, config: &Config, operator_key: SecretString) -> ApiSettings {
+fn api_settings(config: &Config, operator_key: SecretString) -> ApiSettings {
+    let server = &config.server;
     ApiSettings {
         body_bytes_max: server.body_bytes_max,
         queue_bytes_max: server.memory_bytes_max,

@@ -27,7 +27,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             tracing::warn!("ended at once by a second signal");
             process::exit(EXIT_FORCED);
         });
-        server.stop().await
+        server.stop().await;
+        Ok(())
     })
 }
 

@@ -30,7 +30,7 @@ async fn hostile_destinations_block_nobody_and_grow_nothing() {
         let endpoint = program
             .create_endpoint(json!({
                 "url": destination.url(),
-                "timeout_seconds": 2,
+                "timeout_seconds": 5,
                 "retry": {"base_seconds": 0.05, "max_attempts": 2},
             }))
             .await;
@@ -58,8 +58,7 @@ async fn hostile_destinations_block_nobody_and_grow_nothing() {
         let event = program.wait_for_status(&id, if expected.is_empty() { "delivered" } else { "failed" }).await;
         for attempt in event["attempts"].as_array().unwrap() {
             let code = attempt["error_code"].as_str().unwrap_or_default();
-            // The floods keep the machine busy; on a slow one the answer of another may come too late.
-            assert!(code == expected || code == "E2002", "{event}");
+            assert_eq!(code, expected, "{event}");
         }
     }
     let after = program.resident_bytes();

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Method, StatusCode};
 use kapsel_core::signature::outbound::generate_secret;
 use kapsel_core::{Clock as _, Entropy as _, SystemClock, SystemEntropy, Timestamp};
@@ -63,7 +62,7 @@ pub(crate) fn run(_: &Args) -> Result<(), Failure> {
         let config = Config::load_without_environment(&config::Args::private(path, "127.0.0.0/8".to_owned()))?;
         let server = Server::start(&config).await?;
         let result = tokio::time::timeout(TIME_LIMIT, show(&server)).await;
-        server.stop().await?;
+        server.stop().await;
         match result {
             Ok(Ok(true)) => Ok(()),
             Ok(Ok(false)) => Err(Failure::runtime("demo")("not everything arrived as it should".into())),
@@ -154,7 +153,7 @@ fn note(events: &mut BTreeMap<String, Sent>, arrival: &Arrival) {
     println!("arrived    {id}  attempt {attempt}, answered {}", arrival.answered.as_u16());
     sent.arrived.get_or_insert(Arrived {
         after: arrival.at.saturating_since(sent.sent_at),
-        byte_exact: arrival.body == Bytes::copy_from_slice(&sent.body),
+        byte_exact: arrival.body == sent.body,
         signature: arrival.signature.clone(),
     });
 }
