@@ -1,10 +1,11 @@
 //! One HTTP request of a delivery, and what came of it.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::delivery::DeliveryRef;
+use crate::delivery::{DeliveryRef, UnknownWord};
 use crate::error_code::ErrorCode;
 use crate::headers::HeaderBlock;
 use crate::ids::AttemptId;
@@ -62,6 +63,30 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Every kind.
+    pub const ALL: &'static [FailureKind] = &[
+        FailureKind::Connection,
+        FailureKind::Timeout,
+        FailureKind::Dns,
+        FailureKind::Tls,
+        FailureKind::Blocked,
+        FailureKind::Protocol,
+        FailureKind::Internal,
+    ];
+
+    /// The word that is stored for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            FailureKind::Connection => "connection",
+            FailureKind::Timeout => "timeout",
+            FailureKind::Dns => "dns",
+            FailureKind::Tls => "tls",
+            FailureKind::Blocked => "blocked",
+            FailureKind::Protocol => "protocol",
+            FailureKind::Internal => "internal",
+        }
+    }
+
     /// The code that the attempt shows.
     pub const fn error_code(self) -> ErrorCode {
         match self {
@@ -73,6 +98,15 @@ impl FailureKind {
             FailureKind::Protocol => ErrorCode::ProtocolError,
             FailureKind::Internal => ErrorCode::Internal,
         }
+    }
+}
+
+impl FromStr for FailureKind {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = FailureKind::ALL.iter().find(|kind| kind.as_str() == text);
+        known.copied().ok_or_else(|| UnknownWord(text.to_owned()))
     }
 }
 

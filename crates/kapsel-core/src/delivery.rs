@@ -103,12 +103,14 @@ pub enum FinalReason {
     Refused,
     /// The endpoint was deleted while the delivery was waiting.
     EndpointDeleted,
+    /// It was accepted while the store could not be asked, and its idempotency key turned out to be used already.
+    Duplicate,
 }
 
 impl FinalReason {
     /// Every reason.
     pub const ALL: &'static [FinalReason] =
-        &[FinalReason::AttemptsExhausted, FinalReason::Refused, FinalReason::EndpointDeleted];
+        &[FinalReason::AttemptsExhausted, FinalReason::Refused, FinalReason::EndpointDeleted, FinalReason::Duplicate];
 
     /// The word that the API shows.
     pub const fn as_str(self) -> &'static str {
@@ -116,6 +118,7 @@ impl FinalReason {
             FinalReason::AttemptsExhausted => "attempts_exhausted",
             FinalReason::Refused => "refused",
             FinalReason::EndpointDeleted => "endpoint_deleted",
+            FinalReason::Duplicate => "duplicate",
         }
     }
 
@@ -123,7 +126,7 @@ impl FinalReason {
     pub const fn state(self) -> DeliveryState {
         match self {
             FinalReason::AttemptsExhausted | FinalReason::Refused => DeliveryState::Failed,
-            FinalReason::EndpointDeleted => DeliveryState::Discarded,
+            FinalReason::EndpointDeleted | FinalReason::Duplicate => DeliveryState::Discarded,
         }
     }
 }

@@ -53,7 +53,8 @@ async fn measure(is_handoff: bool, count: usize, endpoint_count: usize) {
     let new_event = |endpoint: &Endpoint| {
         let now = clock.now();
         let event = EventBuilder::new(ids.next::<EventId>(now), endpoint, now).body(vec![b'x'; 1_024]).build();
-        let delivery = NewDelivery { id: ids.next::<DeliveryId>(now), endpoint_id: endpoint.id, lease: None };
+        let delivery =
+            NewDelivery { id: ids.next::<DeliveryId>(now), endpoint_id: endpoint.id, lease: None, ended: None };
         NewEvent { event: Arc::new(event), key: None, deliveries: vec![delivery] }
     };
 

@@ -170,7 +170,7 @@ impl Load {
             body_sha256: hash,
         };
         let lease = (part == Part::IngestAndSettle).then_some(lease);
-        let deliveries = vec![NewDelivery { id: self.ids.next(now), endpoint_id, lease }];
+        let deliveries = vec![NewDelivery { id: self.ids.next(now), endpoint_id, lease, ended: None }];
         NewEvent { event: Arc::new(event), key, deliveries }
     }
 

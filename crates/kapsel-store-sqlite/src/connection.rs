@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kapsel_store::schema::Migration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::time::Instant;
 
-use crate::migrate::{self, MIGRATIONS, MigrateError, Migration};
+use crate::migrate::{self, MIGRATIONS, MigrateError};
 use crate::open_error::OpenError;
 
 /// SQLite before 3.51.3 can damage a database in WAL mode when two connections write and checkpoint at once.
@@ -72,8 +73,7 @@ impl WriterSource {
         let failed = |source| OpenError::Sqlite { file: self.file.clone(), source };
         let mut connection = self.connect().map_err(failed)?;
         migrate::migrate(&mut connection, self.migrations).map_err(|error| match error {
-            MigrateError::Newer { found, supported } => OpenError::NewerSchema { found, supported },
-            MigrateError::Changed { version, name } => OpenError::ChangedMigration { version, name },
+            MigrateError::Schema(mismatch) => OpenError::Schema(mismatch),
             MigrateError::Sqlite(source) => failed(source),
         })?;
         Ok(connection)

@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 
 use crate::error::Failure;
 use crate::job::{Kind, Weight};
-use crate::rows::{self, id, stored, stored_failure_kind, stored_micros, time};
+use crate::rows::{self, id, stored, stored_micros, time};
 use crate::statements as sql;
 use crate::store::SqliteStore;
 use crate::{idempotency, lanes};
@@ -208,7 +208,7 @@ fn insert_attempt(connection: &Connection, attempt: &Attempt) -> Result<(), Fail
     let delivery = attempt.delivery;
     let (kind, detail) = match &attempt.outcome {
         Outcome::Response(_) => (None, None),
-        Outcome::Failure { kind, detail, .. } => (Some(stored_failure_kind(*kind)), Some(detail)),
+        Outcome::Failure { kind, detail, .. } => (Some(kind.as_str()), Some(detail)),
     };
     let head: Option<&ResponseHead> = attempt.outcome.head();
     let mut statement = connection.prepare_cached(sql::ATTEMPT_INSERT)?;
@@ -232,7 +232,7 @@ fn insert_attempt(connection: &Connection, attempt: &Attempt) -> Result<(), Fail
     Ok(())
 }
 
-fn insert_outcome(
+pub(crate) fn insert_outcome(
     connection: &Connection,
     delivery: DeliveryRef,
     reason: FinalReason,

@@ -1,13 +1,14 @@
 //! Looking at events, and queueing them anew.
 
 use kapsel_core::{DeliveryState, EndpointId, EventId, TenantId, Timestamp};
+use kapsel_store::standing::{Standing, Standpoint};
 use kapsel_store::{DeliveryDetail, EventDetail, EventFilter, EventSummary, StatusSet, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::Failure;
 use crate::rows::{self, corrupt, id, stored, time};
 use crate::statements as sql;
-use crate::status::{Delivery, Standing};
+use crate::status;
 
 /// How many events are looked at in one go when a filter passes only some of them.
 const PAGE: usize = 256;
@@ -19,7 +20,7 @@ pub(crate) fn get(
     event_id: EventId,
     now: Timestamp,
 ) -> Result<EventDetail, Failure> {
-    let standing = Standing::read(connection, tenant_id, event_id, now)?;
+    let standing = status::read(connection, tenant_id, event_id, now)?;
     let summary = summary(connection, tenant_id, event_id, &standing)?.ok_or(StoreError::NotFound)?;
     let deliveries: Vec<DeliveryDetail> = standing.deliveries().map(|delivery| delivery.detail.clone()).collect();
     let mut attempts = Vec::new();
@@ -92,7 +93,7 @@ impl Cursor {
             if events.len() >= limit {
                 return Ok(false);
             }
-            let standing = Standing::read(connection, self.tenant_id, *event_id, self.now)?;
+            let standing = status::read(connection, self.tenant_id, *event_id, self.now)?;
             if !self.filter.status.contains(standing.status()) {
                 continue;
             }
@@ -149,7 +150,7 @@ pub(crate) fn requeue(
     let size_bytes: Option<i64> =
         connection.prepare_cached(sql::EVENT_HEAD)?.query_row(key, |row| row.get(3)).optional()?;
     let size_bytes = size_bytes.ok_or(StoreError::NotFound)?;
-    let standing = Standing::read(connection, tenant_id, event_id, now)?;
+    let standing = status::read(connection, tenant_id, event_id, now)?;
     if standing.deliveries().any(|delivery| delivery.detail.state == DeliveryState::Delivering) {
         return Err(StoreError::Conflict("an attempt is under way").into());
     }
@@ -174,7 +175,7 @@ pub(crate) fn requeue(
 
 fn requeue_delivery(
     connection: &Connection,
-    delivery: &Delivery,
+    delivery: &Standpoint,
     size_bytes: i64,
     now: Timestamp,
 ) -> Result<(), Failure> {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kapsel_core::{Event, Timestamp};
-use kapsel_store::{IngestStore, Ingested, NewEvent, StoreError};
+use kapsel_core::{DeliveryRef, Event, Timestamp};
+use kapsel_store::{IngestStore, Ingested, NewDelivery, NewEvent, StoreError};
 use rusqlite::{CachedStatement, Connection, params};
 
+use crate::delivery::insert_outcome;
 use crate::error::Failure;
 use crate::idempotency::{Keys, Use};
 use crate::job::{Kind, Weight};
@@ -68,6 +69,12 @@ impl Inserts<'_> {
             self.keys.put(event, key, expired_in)?;
         }
         for delivery in &new.deliveries {
+            if let Some(reason) = delivery.ended {
+                let NewDelivery { id, endpoint_id, .. } = *delivery;
+                let name = DeliveryRef { id, event_id: event.id, endpoint_id, tenant_id: event.tenant_id };
+                insert_outcome(self.connection, name, reason, self.now)?;
+                continue;
+            }
             self.queue.execute(params![
                 delivery.endpoint_id.as_bytes(),
                 delivery.lease.map_or(self.now, |lease| lease.until).unix_micros(),

@@ -1,20 +1,9 @@
 //! Brings the schema up to date: numbered migrations, each in one transaction, each remembered with its checksum.
 
+use kapsel_store::schema::{self, Applied, Migration, SchemaMismatch};
 use rusqlite::{Connection, TransactionBehavior, params};
-use sha2::{Digest, Sha256};
 
 use crate::statements;
-
-/// One step of the schema. Never changed once released; a later step corrects an earlier one.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Migration {
-    /// Counts from 1 without gaps.
-    pub(crate) version: i64,
-    /// Its file's name.
-    pub(crate) name: &'static str,
-    /// Its statements.
-    pub(crate) sql: &'static str,
-}
 
 /// All migrations in their order.
 pub(crate) const MIGRATIONS: &[Migration] =
@@ -23,10 +12,8 @@ pub(crate) const MIGRATIONS: &[Migration] =
 /// Why the schema cannot be brought up to date.
 #[derive(Debug)]
 pub(crate) enum MigrateError {
-    /// See [`OpenError::NewerSchema`](crate::OpenError::NewerSchema).
-    Newer { found: i64, supported: i64 },
-    /// See [`OpenError::ChangedMigration`](crate::OpenError::ChangedMigration).
-    Changed { version: i64, name: String },
+    /// Program and data do not fit together.
+    Schema(SchemaMismatch),
     /// SQLite failed.
     Sqlite(rusqlite::Error),
 }
@@ -44,21 +31,10 @@ impl From<rusqlite::Error> for MigrateError {
 pub(crate) fn migrate(connection: &mut Connection, migrations: &[Migration]) -> Result<(), MigrateError> {
     connection.execute_batch(statements::MIGRATION_TABLE)?;
     let applied = applied(connection)?;
-    let last = applied.last().map_or(0, |(version, ..)| *version);
-    for (version, name, checksum) in &applied {
-        let known = migrations.iter().find(|migration| migration.version == *version);
-        let Some(known) = known else {
-            let supported = migrations.last().map_or(0, |migration| migration.version);
-            return Err(MigrateError::Newer { found: last, supported });
-        };
-        if checksum_of(known).as_slice() != checksum.as_slice() {
-            return Err(MigrateError::Changed { version: *version, name: name.clone() });
-        }
-    }
-    for migration in migrations.iter().filter(|migration| migration.version > last) {
+    for migration in schema::missing(migrations, &applied).map_err(MigrateError::Schema)? {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(migration.sql)?;
-        let checksum = checksum_of(migration);
+        let checksum = migration.checksum();
         transaction.execute(statements::MIGRATION_INSERT, params![migration.version, migration.name, checksum])?;
         transaction.commit()?;
         tracing::info!(version = migration.version, name = migration.name, "applied a schema migration");
@@ -66,14 +42,11 @@ pub(crate) fn migrate(connection: &mut Connection, migrations: &[Migration]) -> 
     Ok(())
 }
 
-fn applied(connection: &Connection) -> rusqlite::Result<Vec<(i64, String, Vec<u8>)>> {
+fn applied(connection: &Connection) -> rusqlite::Result<Vec<Applied>> {
     let mut statement = connection.prepare(statements::MIGRATION_LIST)?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let rows = statement
+        .query_map([], |row| Ok(Applied { version: row.get(0)?, name: row.get(1)?, checksum: row.get(2)? }))?;
     rows.collect()
-}
-
-fn checksum_of(migration: &Migration) -> [u8; 32] {
-    Sha256::digest(migration.sql).into()
 }
 
 #[cfg(test)]
@@ -104,7 +77,7 @@ mod tests {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection, &[FIRST, SECOND]).unwrap();
         let error = migrate(&mut connection, &[FIRST]).unwrap_err();
-        assert!(matches!(error, MigrateError::Newer { found: 2, supported: 1 }), "{error:?}");
+        assert!(matches!(error, MigrateError::Schema(SchemaMismatch::Newer { found: 2, supported: 1 })), "{error:?}");
     }
 
     #[test]
@@ -113,7 +86,10 @@ mod tests {
         migrate(&mut connection, &[FIRST]).unwrap();
         let changed = Migration { sql: "CREATE TABLE a (y INTEGER) STRICT;", ..FIRST };
         let error = migrate(&mut connection, &[changed, SECOND]).unwrap_err();
-        assert!(matches!(&error, MigrateError::Changed { version: 1, name } if name == "0001_a"), "{error:?}");
+        assert!(
+            matches!(&error, MigrateError::Schema(SchemaMismatch::Changed { version: 1, name }) if name == "0001_a"),
+            "{error:?}"
+        );
         assert_eq!(tables(&connection), ["a", "schema_migrations"]);
     }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use kapsel_store::schema::SchemaMismatch;
+
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -24,28 +26,9 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
-    /// The data was written by a newer Kapsel.
-    #[error(
-        "the data has schema version {found}, this Kapsel knows versions up to {supported}: start the newer Kapsel that \
-         wrote it"
-    )]
-    NewerSchema {
-        /// The version found.
-        found: i64,
-        /// The newest version that this program knows.
-        supported: i64,
-    },
-    /// A migration that was applied to the data is not the one that this program carries.
-    #[error(
-        "migration {version} ({name}) of the data is not the one that this Kapsel carries: the data was written by a \
-         modified build"
-    )]
-    ChangedMigration {
-        /// Its number.
-        version: i64,
-        /// Its name in the data.
-        name: String,
-    },
+    /// Program and data do not fit together.
+    #[error(transparent)]
+    Schema(SchemaMismatch),
     /// The SQLite library is one that can damage a database in WAL mode.
     #[error("SQLite {found} cannot be used: releases before 3.51.3 can damage the database")]
     OldSqlite {

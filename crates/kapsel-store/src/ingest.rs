@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kapsel_core::idempotency::IdempotencyKey;
-use kapsel_core::{DeliveryId, EndpointId, Event, EventId, Lease, Timestamp};
+use kapsel_core::{DeliveryId, EndpointId, Event, EventId, FinalReason, Lease, Timestamp};
 
 use crate::error::StoreError;
 
@@ -29,6 +29,8 @@ pub struct NewDelivery {
     /// The lease it is stored under, when the caller is going to work on it right after the commit. Without one it
     /// is due at once, for whoever claims it.
     pub lease: Option<Lease>,
+    /// Why it has ended before it began. It is then recorded as ended instead of being queued.
+    pub ended: Option<FinalReason>,
 }
 
 /// What became of one event of a batch.
@@ -46,6 +48,9 @@ pub enum Ingested {
         /// The event that the key belongs to.
         original: EventId,
     },
+    /// The store is away. It is durable in a spool of this instance and will be moved to the store, under its id, when
+    /// that is back; until then nobody delivers it. Engines never answer this, only a store with a spool does.
+    Spooled,
 }
 
 /// The ingest side of a store.

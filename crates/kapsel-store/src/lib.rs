@@ -19,6 +19,8 @@ pub mod error;
 pub mod handoff;
 pub mod ingest;
 pub mod memory;
+pub mod schema;
+pub mod standing;
 
 pub use admin::{
     AdminStore, ChangeSeq, DeliveryDetail, EndpointChange, EventDetail, EventFilter, EventSummary, StatusSet,

@@ -65,8 +65,8 @@ async fn accept(shared: &Shared, parts: &Parts, body: &mut Body) -> Result<(Even
         tenant_id: endpoint.tenant_id,
     };
     let slot = shared.handoff.reserve(endpoint.id, body.len(), received_at);
-    let new_delivery =
-        NewDelivery { id: delivery.id, endpoint_id: endpoint.id, lease: slot.as_ref().map(|slot| slot.lease()) };
+    let lease = slot.as_ref().map(|slot| slot.lease());
+    let new_delivery = NewDelivery { id: delivery.id, endpoint_id: endpoint.id, lease, ended: None };
     let event = Arc::new(Event {
         id: delivery.event_id,
         tenant_id: endpoint.tenant_id,
@@ -85,7 +85,7 @@ async fn accept(shared: &Shared, parts: &Parts, body: &mut Body) -> Result<(Even
         })?;
     // The other end is only dropped without an answer by a defect; then nothing is known either.
     match outcome.await.unwrap_or(Outcome::Unknown) {
-        Outcome::Stored(Ingested::Created) => Ok((delivery.event_id, false)),
+        Outcome::Stored(Ingested::Created | Ingested::Spooled) => Ok((delivery.event_id, false)),
         Outcome::Stored(Ingested::Replay { original }) => Ok((original, true)),
         Outcome::Stored(Ingested::Conflict { original }) => Err(Problem::new(
             ErrorCode::DuplicateEvent,

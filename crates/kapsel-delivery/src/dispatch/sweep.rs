@@ -88,8 +88,12 @@ mod tests {
             let endpoint = EndpointBuilder::new(endpoint_id(number), "http://a.example/", NOW).build();
             store.endpoint_insert(endpoint.clone()).await.unwrap();
             let event = EventBuilder::new(EventId::from_bytes(bytes(number)), &endpoint, NOW).build();
-            let delivery =
-                NewDelivery { id: DeliveryId::from_bytes(bytes(number)), endpoint_id: endpoint.id, lease: None };
+            let delivery = NewDelivery {
+                id: DeliveryId::from_bytes(bytes(number)),
+                endpoint_id: endpoint.id,
+                lease: None,
+                ended: None,
+            };
             let new = NewEvent { event: Arc::new(event), key: None, deliveries: vec![delivery] };
             store.event_insert_batch(NOW, Arc::new(vec![new])).await.unwrap();
         }

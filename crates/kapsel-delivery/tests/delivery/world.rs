@@ -395,7 +395,7 @@ impl World {
         let id: EventId = self.ids.next(now);
         let delivery_id: DeliveryId = self.ids.next(now);
         let event = Arc::new(EventBuilder::new(id, endpoint, now).body(body).build());
-        let delivery = NewDelivery { id: delivery_id, endpoint_id: endpoint.id, lease };
+        let delivery = NewDelivery { id: delivery_id, endpoint_id: endpoint.id, lease, ended: None };
         let new = NewEvent { event: Arc::clone(&event), key: None, deliveries: vec![delivery] };
         self.store.inner.event_insert_batch(now, Arc::new(vec![new])).await.unwrap();
         let claimed = lease.map(|lease| ClaimedDelivery {

@@ -41,7 +41,8 @@ impl World {
 
     pub(super) fn event(&self, body_bytes: usize) -> NewEvent {
         let event = EventBuilder::new(self.ids.next(self.now()), &self.endpoint, self.now());
-        let delivery = NewDelivery { id: self.ids.next(self.now()), endpoint_id: self.endpoint.id, lease: None };
+        let delivery =
+            NewDelivery { id: self.ids.next(self.now()), endpoint_id: self.endpoint.id, lease: None, ended: None };
         NewEvent { event: Arc::new(event.body(vec![7; body_bytes]).build()), key: None, deliveries: vec![delivery] }
     }
 

@@ -11,6 +11,7 @@ use kapsel_core::{
     Attempt, AttemptId, Clock, DeliveryId, DeliveryState, Endpoint, EndpointId, HeaderBlock, IdGenerator, InstanceId,
     Lease, LeaseToken, Outcome, ResponseHead, SystemEntropy, TenantId,
 };
+use kapsel_store::schema::SchemaMismatch;
 use kapsel_store::{
     AdminStore, ClaimRequest, DeliveryStore, EventFilter, IngestStore, Ingested, LaneQuota, NewDelivery, NewEvent,
     Settled, Settlement, StoreError,
@@ -43,7 +44,7 @@ impl World {
         NewEvent {
             event: Arc::new(event),
             key: None,
-            deliveries: vec![NewDelivery { id, endpoint_id: endpoint.id, lease: None }],
+            deliveries: vec![NewDelivery { id, endpoint_id: endpoint.id, lease: None, ended: None }],
         }
     }
 }
@@ -157,7 +158,7 @@ async fn a_newer_schema_is_refused() {
     open(folder.path()).unwrap().close().await;
     change(folder.path(), "INSERT INTO schema_migrations VALUES (99, '0099_future', x'00')");
     let error = open(folder.path()).unwrap_err();
-    assert!(matches!(error, OpenError::NewerSchema { found: 99, supported: 1 }), "{error:?}");
+    assert!(matches!(error, OpenError::Schema(SchemaMismatch::Newer { found: 99, supported: 1 })), "{error:?}");
     assert!(error.to_string().contains("newer Kapsel"), "{error}");
 }
 
@@ -167,7 +168,7 @@ async fn a_changed_migration_is_refused() {
     open(folder.path()).unwrap().close().await;
     change(folder.path(), "UPDATE schema_migrations SET checksum = zeroblob(32) WHERE version = 1");
     let error = open(folder.path()).unwrap_err();
-    assert!(matches!(&error, OpenError::ChangedMigration { version: 1, .. }), "{error:?}");
+    assert!(matches!(&error, OpenError::Schema(SchemaMismatch::Changed { version: 1, .. })), "{error:?}");
     // The folder is not held by a store that could not be opened.
     change(folder.path(), "DELETE FROM schema_migrations");
     assert!(matches!(open(folder.path()), Err(OpenError::Sqlite { .. })));

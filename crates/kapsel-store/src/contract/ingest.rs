@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kapsel_core::{DeliveryState, Event, EventId, HeaderBlock, TenantId};
+use kapsel_core::{DeliveryState, Event, EventId, FinalReason, HeaderBlock, TenantId};
 use test_harness::EventBuilder;
 
 use super::world::{ALL, World, events_of, key, only_delivery, with_body, with_key};
@@ -296,4 +296,26 @@ pub async fn event_stored_under_a_lease_is_due_at_its_end(world: World) {
     world.pass_seconds(7);
     assert_eq!(world.state(delivery).await, DeliveryState::Received);
     assert_eq!(world.claim_one(&endpoint).await.delivery, delivery);
+}
+
+/// What turned out to be a duplicate after it was accepted stays visible with its reason. It is not queued, and a person
+/// may send it all the same.
+pub async fn event_that_ended_before_it_began_is_not_queued(world: World) {
+    let endpoint = world.endpoint().await;
+    let mut new = world.new_event(&endpoint);
+    new.deliveries[0].ended = Some(FinalReason::Duplicate);
+    let delivery = only_delivery(&new);
+    assert_eq!(world.insert(vec![new.clone()]).await, [Ingested::Created]);
+    assert_eq!(world.insert(vec![new]).await, [Ingested::Created]);
+
+    let detail = world.detail(delivery).await;
+    assert_eq!(
+        (detail.summary.status, detail.summary.reason),
+        (DeliveryState::Discarded, Some(FinalReason::Duplicate))
+    );
+    assert_eq!(detail.deliveries.len(), 1);
+    assert!(world.claim_all(&endpoint).await.is_empty());
+    world.requeue(delivery).await.unwrap();
+    world.deliver(&endpoint).await;
+    assert_eq!(world.state(delivery).await, DeliveryState::Delivered);
 }

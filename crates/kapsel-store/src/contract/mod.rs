@@ -76,6 +76,7 @@ macro_rules! contract_suite {
                 repeated_event_is_created_though_its_key_moved_on,
                 body_and_headers_are_byte_exact,
                 event_stored_under_a_lease_is_due_at_its_end,
+                event_that_ended_before_it_began_is_not_queued,
             }
             claim::{
                 claim_is_exclusive,

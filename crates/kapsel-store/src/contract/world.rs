@@ -135,6 +135,7 @@ impl World {
             id: self.ids.next::<DeliveryId>(self.now()),
             endpoint_id: endpoint.id,
             lease: None,
+            ended: None,
         };
         NewEvent { event: Arc::new(event), key: None, deliveries: endpoints.iter().map(delivery).collect() }
     }

@@ -50,8 +50,11 @@ impl State {
                 endpoint_id: new.endpoint_id,
                 tenant_id: event.tenant_id,
             };
-            let stored = StoredDelivery { delivery, queued: None, given_up: None, attempts: Vec::new() };
+            let stored = StoredDelivery { delivery, queued: None, given_up: new.ended, attempts: Vec::new() };
             self.deliveries.insert(new.id, stored);
+            if new.ended.is_some() {
+                continue;
+            }
             let due_at = new.lease.map_or(now, |lease| lease.until);
             self.set_queued(new.id, Some(Queued { due_at, lease: new.lease, attempts_made: 0 }));
         }

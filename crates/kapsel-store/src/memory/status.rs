@@ -1,21 +1,11 @@
 //! Where deliveries and events stand. Nothing of this is stored; it follows from the queue, the attempts, the outcomes
 //! and the endpoints.
 
-use kapsel_core::{Attempt, DeliveryState, EventStatus, FinalReason, Timestamp};
+use kapsel_core::{Attempt, DeliveryState, FinalReason, Timestamp};
 
 use super::state::{State, StoredDelivery, StoredEvent};
 use crate::admin::{DeliveryDetail, EventSummary};
-
-/// An event stands where the first of these is that one of its deliveries is in: what is open comes before what ended,
-/// and what ended badly before what ended well.
-const PRECEDENCE: [DeliveryState; 6] = [
-    DeliveryState::Delivering,
-    DeliveryState::Pending,
-    DeliveryState::Received,
-    DeliveryState::Failed,
-    DeliveryState::Discarded,
-    DeliveryState::Delivered,
-];
+use crate::standing;
 
 impl State {
     /// One delivery as it is shown.
@@ -42,7 +32,7 @@ impl State {
     /// An event as lists show it.
     pub(super) fn summary_of(&self, stored: &StoredEvent, now: Timestamp) -> EventSummary {
         let details: Vec<_> = self.deliveries_of(stored).map(|delivery| self.detail_of(delivery, now)).collect();
-        let status = status_of(&details);
+        let status = standing::status_of(details.iter().map(|detail| detail.state));
         let leading = || details.iter().filter(|detail| detail.state == status);
         let successes = self.deliveries_of(stored).flat_map(|delivery| &delivery.attempts);
         let event = &stored.event;
@@ -60,10 +50,4 @@ impl State {
             next_attempt_at: leading().filter_map(|detail| detail.next_attempt_at).min(),
         }
     }
-}
-
-/// Where an event with these deliveries stands. One without any went nowhere.
-fn status_of(details: &[DeliveryDetail]) -> EventStatus {
-    let is_taken = |state: &DeliveryState| details.iter().any(|detail| detail.state == *state);
-    PRECEDENCE.into_iter().find(is_taken).unwrap_or(DeliveryState::Discarded)
 }

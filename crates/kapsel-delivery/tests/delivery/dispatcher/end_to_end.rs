@@ -52,7 +52,8 @@ async fn events_reach_a_destination_that_fails_at_first() {
     for number in 0..20 {
         let id: EventId = ids.next(clock.now());
         let event = EventBuilder::new(id, &endpoint, clock.now()).body(format!("{{\"number\":{number}}}")).build();
-        let delivery = NewDelivery { id: ids.next::<DeliveryId>(clock.now()), endpoint_id: endpoint.id, lease: None };
+        let delivery =
+            NewDelivery { id: ids.next::<DeliveryId>(clock.now()), endpoint_id: endpoint.id, lease: None, ended: None };
         batch.push(NewEvent { event: Arc::new(event), key: None, deliveries: vec![delivery] });
         events.push(id);
     }
@@ -95,7 +96,8 @@ async fn the_janitor_discards_what_was_queued_for_deleted_endpoints() {
     store.endpoint_insert(endpoint.clone()).await.unwrap();
     let new_event = |_| {
         let event = EventBuilder::new(ids.next::<EventId>(now), &endpoint, now).body(Bytes::new()).build();
-        let delivery = NewDelivery { id: ids.next::<DeliveryId>(now), endpoint_id: endpoint.id, lease: None };
+        let delivery =
+            NewDelivery { id: ids.next::<DeliveryId>(now), endpoint_id: endpoint.id, lease: None, ended: None };
         NewEvent { event: Arc::new(event), key: None, deliveries: vec![delivery] }
     };
     let batch: Vec<_> = (0..1_200).map(new_event).collect();

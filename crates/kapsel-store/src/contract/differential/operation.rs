@@ -231,6 +231,7 @@ fn name_of_ingested(ingested: &Ingested) -> &'static str {
         Ingested::Created => "created",
         Ingested::Replay { .. } => "replay",
         Ingested::Conflict { .. } => "conflict",
+        Ingested::Spooled => "spooled",
     }
 }
 

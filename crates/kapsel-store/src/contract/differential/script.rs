@@ -275,6 +275,7 @@ impl Script {
             id: self.ids.next(self.now()),
             endpoint_id,
             lease: self.chance(25).then(|| self.lease()),
+            ended: self.chance(3).then_some(FinalReason::Duplicate),
         };
         NewEvent { event: Arc::new(event), key, deliveries: targets.into_iter().map(delivery).collect() }
     }
