@@ -110,8 +110,8 @@ const RESERVED: &[Reserved] = &[
             "native-tls",
             "openssl",
         ],
-        owners: &["kapsel-delivery", "kapsel"],
-        reason: "only delivery's transport speaks TLS to the outside",
+        owners: &["kapsel-delivery", "kapsel-store-postgres", "kapsel"],
+        reason: "only delivery's transport and the connection to PostgreSQL speak TLS",
     },
 ];
 

@@ -1,0 +1,50 @@
+-- delivery_settle_if_leased
+-- One statement for what SQLite does with queue_finish_if_leased, queue_retry_if_leased, attempt_insert and
+-- outcome_insert: one round trip and one commit for a whole batch. Each delivery is named once; a due time means that it
+-- is tried again. Rows whose lease is another one are left alone, and nothing is written for them.
+WITH input AS MATERIALIZED (
+    SELECT *
+    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::text[], $8::uuid[],
+        $9::integer[], $10::text[], $11::bigint[], $12::bigint[], $13::text[], $14::text[], $15::integer[],
+        $16::bytea[], $17::bytea[], $18::boolean[])
+        AS i (tenant_id, event_id, delivery_id, endpoint_id, lease_token, due_at, reason, attempt_id,
+        number, url, started_at, duration_us, failure_kind, failure_detail, response_status,
+        response_headers, response_body, response_body_truncated)
+),
+finished AS (
+    DELETE FROM queue q USING input i
+    WHERE i.due_at IS NULL AND q.tenant_id = i.tenant_id AND q.event_id = i.event_id
+        AND q.delivery_id = i.delivery_id AND q.lease_token = i.lease_token
+    RETURNING q.delivery_id
+),
+retried AS (
+    UPDATE queue q
+    SET due_at = i.due_at, lease_owner = NULL, lease_token = NULL, attempts_total = q.attempts_total + 1,
+        attempts_made = q.attempts_made + 1
+    FROM input i
+    WHERE i.due_at IS NOT NULL AND q.tenant_id = i.tenant_id AND q.event_id = i.event_id
+        AND q.delivery_id = i.delivery_id AND q.lease_token = i.lease_token
+    RETURNING q.delivery_id
+),
+held AS MATERIALIZED (
+    SELECT delivery_id FROM finished
+    UNION ALL
+    SELECT delivery_id FROM retried
+),
+attempts AS (
+    INSERT INTO delivery_attempts
+        (tenant_id, event_id, delivery_id, number, id, endpoint_id, url, started_at, duration_us, failure_kind,
+        failure_detail, response_status, response_headers, response_body, response_body_truncated)
+    SELECT tenant_id, event_id, delivery_id, number, attempt_id, endpoint_id, url, started_at, duration_us, failure_kind,
+        failure_detail, response_status, response_headers, response_body, response_body_truncated
+    FROM input
+    WHERE (delivery_id IN (SELECT delivery_id FROM held)) IS TRUE
+),
+given_up AS (
+    INSERT INTO outcomes (tenant_id, event_id, delivery_id, endpoint_id, reason, ended_at)
+    SELECT tenant_id, event_id, delivery_id, endpoint_id, reason, $19
+    FROM input
+    WHERE reason IS NOT NULL AND (delivery_id IN (SELECT delivery_id FROM held)) IS TRUE
+    ON CONFLICT (tenant_id, event_id, delivery_id) DO UPDATE SET reason = excluded.reason, ended_at = excluded.ended_at
+)
+SELECT delivery_id FROM held

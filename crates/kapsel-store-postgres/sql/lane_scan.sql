@@ -1,0 +1,39 @@
+-- lane_scan
+-- The heads of the lanes behind $2, one index descent each however long the lanes are, until $3 due ones are found. One
+-- statement for what SQLite does with lane_next in a loop.
+WITH RECURSIVE lanes AS (
+    SELECT h.endpoint_id, h.due_at, h.tenant_id, h.is_enabled,
+        CASE WHEN h.is_enabled AND h.due_at <= $1 THEN 1 ELSE 0 END AS due_found
+    FROM (
+        SELECT q.endpoint_id, q.due_at, e.tenant_id, coalesce(e.status = 'enabled' AND e.deleted_at IS NULL, false)
+            AS is_enabled
+        FROM (
+            SELECT w.endpoint_id, w.due_at
+            FROM queue w
+            WHERE w.endpoint_id > $2
+            ORDER BY w.endpoint_id, w.due_at, w.delivery_id
+            LIMIT 1
+        ) q
+        LEFT JOIN endpoints e ON e.id = q.endpoint_id
+    ) h
+    UNION ALL
+    SELECT h.endpoint_id, h.due_at, h.tenant_id, h.is_enabled,
+        l.due_found + CASE WHEN h.is_enabled AND h.due_at <= $1 THEN 1 ELSE 0 END
+    FROM lanes l
+    CROSS JOIN LATERAL (
+        SELECT q.endpoint_id, q.due_at, e.tenant_id, coalesce(e.status = 'enabled' AND e.deleted_at IS NULL, false)
+            AS is_enabled
+        FROM (
+            SELECT w.endpoint_id, w.due_at
+            FROM queue w
+            WHERE w.endpoint_id > l.endpoint_id
+            ORDER BY w.endpoint_id, w.due_at, w.delivery_id
+            LIMIT 1
+        ) q
+        LEFT JOIN endpoints e ON e.id = q.endpoint_id
+    ) h
+    WHERE l.due_found < $3
+)
+SELECT endpoint_id, due_at, tenant_id
+FROM lanes
+WHERE is_enabled

@@ -1,0 +1,2 @@
+-- outcome_delete
+DELETE FROM outcomes WHERE tenant_id = $1 AND event_id = $2

@@ -1,0 +1,175 @@
+//! Working off the queue: claiming deliveries, giving leases back, and what is tidied now and then.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kapsel_core::{
+    DeliveryRef, EndpointId, Event, EventId, FinalReason, InstanceId, Lease, TenantId, Timestamp,
+};
+use kapsel_store::{
+    ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneScan, Settled, Settlement, StoreError,
+};
+use uuid::Uuid;
+
+use crate::error::Failure;
+use crate::rows::{self, StoredId, count, get, id, stored, time};
+use crate::session::Session;
+use crate::statements as sql;
+use crate::store::PostgresStore;
+
+#[async_trait]
+impl DeliveryStore for PostgresStore {
+    async fn lane_scan(&self, now: Timestamp, after: Option<EndpointId>, limit: usize) -> Result<LaneScan, StoreError> {
+        if limit == 0 {
+            return Ok(LaneScan::default());
+        }
+        // No endpoint has the smallest id.
+        let after = after.unwrap_or(EndpointId::MIN).stored();
+        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+        let scan = |session: Arc<Session>| async move {
+            let mut scan = LaneScan::default();
+            for row in &session.query(&sql::LANE_SCAN, &[&now.unix_micros(), &after, &limit]).await? {
+                let due_at = time(row, 1)?;
+                if due_at <= now {
+                    scan.due.push(Lane { endpoint_id: id(row, 0)?, tenant_id: id(row, 2)?, due_at });
+                } else {
+                    scan.next_due_at = Some(scan.next_due_at.map_or(due_at, |earliest| earliest.min(due_at)));
+                }
+            }
+            Ok(scan)
+        };
+        self.claim().with(scan).await
+    }
+
+    async fn delivery_claim_due(
+        &self,
+        now: Timestamp,
+        request: ClaimRequest,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+        let request = &request;
+        let claim = |session: Arc<Session>| async move {
+            let claimed = claim(&session, now, request).await?;
+            with_events(&session, request.lease, claimed).await
+        };
+        self.claim().with(claim).await
+    }
+
+    async fn delivery_settle_if_leased(
+        &self,
+        now: Timestamp,
+        batch: Arc<Vec<Settlement>>,
+    ) -> Result<Vec<Settled>, StoreError> {
+        self.settle_batch(now, &batch).await
+    }
+
+    async fn delivery_release_if_leased(
+        &self,
+        now: Timestamp,
+        mut batch: Vec<(DeliveryRef, Lease)>,
+    ) -> Result<(), StoreError> {
+        // One order for everybody who locks many rows.
+        batch.sort_unstable_by_key(|(delivery, _)| (delivery.tenant_id, delivery.event_id, delivery.id));
+        let tenant_id: Vec<Uuid> = batch.iter().map(|(delivery, _)| delivery.tenant_id.stored()).collect();
+        let event_id: Vec<Uuid> = batch.iter().map(|(delivery, _)| delivery.event_id.stored()).collect();
+        let delivery_id: Vec<Uuid> = batch.iter().map(|(delivery, _)| delivery.id.stored()).collect();
+        let token: Vec<i64> = batch.iter().map(|(_, lease)| lease.token.0).collect();
+        let release = |session: Arc<Session>| async move {
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+                [&tenant_id, &event_id, &delivery_id, &token, &now.unix_micros()];
+            session.execute(&sql::QUEUE_RELEASE_IF_LEASED, &parameters).await
+        };
+        self.settle().with(release).await?;
+        Ok(())
+    }
+
+    async fn lease_release_all(&self, now: Timestamp, owner: Option<InstanceId>) -> Result<usize, StoreError> {
+        let owner = owner.map(|owner| owner.stored());
+        let release = |session: Arc<Session>| async move {
+            session.execute(&sql::QUEUE_RELEASE_ALL, &[&now.unix_micros(), &owner]).await
+        };
+        let freed = self.work().with(release).await?;
+        Ok(usize::try_from(freed).unwrap_or(usize::MAX))
+    }
+
+    async fn delivery_discard_of_deleted(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let reason = FinalReason::EndpointDeleted.as_str();
+        let discard = |session: Arc<Session>| async move {
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+                [&now.unix_micros(), &stored(limit), &reason];
+            let row = session.query_opt(&sql::DELIVERY_DISCARD_OF_DELETED, &parameters).await?;
+            row.map_or(Ok(0), |row| get::<i64>(&row, 0))
+        };
+        let discarded = self.work().with(discard).await?;
+        Ok(usize::try_from(discarded).unwrap_or(0))
+    }
+
+    async fn idempotency_prune(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.prune(now, limit).await
+    }
+}
+
+/// A claimed delivery whose event is still to be read.
+struct Claimed {
+    delivery: DeliveryRef,
+    attempts_total: u32,
+    attempts_made: u32,
+}
+
+async fn claim(session: &Session, now: Timestamp, request: &ClaimRequest) -> Result<Vec<Claimed>, Failure> {
+    let endpoint_id: Vec<Uuid> = request.lanes.iter().map(|lane| lane.endpoint_id.stored()).collect();
+    let quota: Vec<i64> = request.lanes.iter().map(|lane| stored(lane.quota)).collect();
+    let lease = request.lease;
+    let rows = session
+        .query(
+            &sql::DELIVERY_CLAIM_DUE,
+            &[
+                &endpoint_id,
+                &quota,
+                &now.unix_micros(),
+                &stored(request.body_bytes_max),
+                &lease.until.unix_micros(),
+                &lease.owner.stored(),
+                &lease.token.0,
+            ],
+        )
+        .await?;
+    let claimed = |row: &tokio_postgres::Row| {
+        let delivery =
+            DeliveryRef { tenant_id: id(row, 0)?, event_id: id(row, 1)?, id: id(row, 2)?, endpoint_id: id(row, 3)? };
+        Ok(Claimed { delivery, attempts_total: count(row, 4)?, attempts_made: count(row, 5)? })
+    };
+    rows.iter().map(claimed).collect()
+}
+
+async fn with_events(
+    session: &Session,
+    lease: Lease,
+    claimed: Vec<Claimed>,
+) -> Result<Vec<ClaimedDelivery>, Failure> {
+    if claimed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tenants: HashMap<EventId, TenantId> =
+        claimed.iter().map(|claimed| (claimed.delivery.event_id, claimed.delivery.tenant_id)).collect();
+    let event_id: Vec<Uuid> = tenants.keys().map(StoredId::stored).collect();
+    let tenant_id: Vec<Uuid> = tenants.values().map(StoredId::stored).collect();
+    let mut events: HashMap<EventId, Arc<Event>> = HashMap::with_capacity(tenants.len());
+    for row in &session.query(&sql::EVENT_READ, &[&tenant_id, &event_id]).await? {
+        let event_id = id(row, 0)?;
+        let Some(tenant_id) = tenants.get(&event_id) else { continue };
+        match rows::event(row, *tenant_id) {
+            Ok(event) => _ = events.insert(event_id, Arc::new(event)),
+            // One damaged event must not hold up those claimed beside it; its delivery stays visible as undelivered.
+            Err(failure) => tracing::error!(%event_id, ?failure, "a queued event cannot be read"),
+        }
+    }
+    let complete = claimed.into_iter().filter_map(|Claimed { delivery, attempts_total, attempts_made }| {
+        let Some(event) = events.get(&delivery.event_id) else {
+            tracing::error!(event_id = %delivery.event_id, "a queued event is not there");
+            return None;
+        };
+        Some(ClaimedDelivery { delivery, event: Arc::clone(event), lease, attempts_total, attempts_made })
+    });
+    Ok(complete.collect())
+}

@@ -1,0 +1,235 @@
+//! Looking at events, and queueing them anew.
+
+use std::collections::HashMap;
+
+use kapsel_core::{DeliveryState, EndpointId, EventId, TenantId, Timestamp};
+use kapsel_store::standing::Standing;
+use kapsel_store::{DeliveryDetail, EventDetail, EventFilter, EventSummary, StatusSet, StoreError};
+use uuid::Uuid;
+
+use crate::error::{Failure, corrupt};
+use crate::rows::{self, StoredId, id, stored, text_of_bytes, time};
+use crate::session::Session;
+use crate::statements as sql;
+use crate::status;
+
+/// How many events are looked at in one go when a filter passes only some of them.
+const PAGE: usize = 256;
+
+/// One event with its deliveries and attempts.
+pub(crate) async fn get_one(
+    session: &Session,
+    tenant_id: TenantId,
+    event_id: EventId,
+    now: Timestamp,
+) -> Result<(EventSummary, Standing), Failure> {
+    let ids = [event_id.stored()];
+    let standing = status::read(session, tenant_id, &ids, now).await?.remove(&event_id).unwrap_or_default();
+    let head = heads(session, tenant_id, &ids).await?.remove(&event_id).ok_or(StoreError::NotFound)?;
+    Ok((head.summary(event_id, &standing), standing))
+}
+
+/// One event with its deliveries and attempts.
+pub(crate) async fn get(
+    session: &Session,
+    tenant_id: TenantId,
+    event_id: EventId,
+    now: Timestamp,
+) -> Result<EventDetail, Failure> {
+    let (summary, standing) = get_one(session, tenant_id, event_id, now).await?;
+    let deliveries: Vec<DeliveryDetail> = standing.deliveries().map(|delivery| delivery.detail.clone()).collect();
+    let rows = session.query(&sql::ATTEMPTS_OF_EVENT, &[&tenant_id.stored(), &event_id.stored()]).await?;
+    let attempts = rows.iter().map(|row| rows::attempt(row, tenant_id, event_id)).collect::<Result<_, _>>()?;
+    Ok(EventDetail { summary, deliveries, attempts })
+}
+
+/// What the row of an event says, its body aside.
+struct Head {
+    endpoint_id: EndpointId,
+    received_at: Timestamp,
+    content_type: Option<String>,
+    size_bytes: u64,
+    idempotency_key: Option<String>,
+}
+
+impl Head {
+    fn summary(self, event_id: EventId, standing: &Standing) -> EventSummary {
+        EventSummary {
+            id: event_id,
+            endpoint_id: self.endpoint_id,
+            received_at: self.received_at,
+            content_type: self.content_type,
+            size_bytes: self.size_bytes,
+            idempotency_key: self.idempotency_key,
+            status: standing.status(),
+            reason: standing.reason(),
+            delivered_at: standing.delivered_at,
+            attempts_total: standing.attempts_total,
+            next_attempt_at: standing.next_attempt_at(),
+        }
+    }
+}
+
+async fn heads(session: &Session, tenant_id: TenantId, ids: &[Uuid]) -> Result<HashMap<EventId, Head>, Failure> {
+    let rows = session.query(&sql::EVENT_HEAD, &[&tenant_id.stored(), &ids]).await?;
+    let head = |row: &tokio_postgres::Row| {
+        let size_bytes: i64 = rows::get(row, 4)?;
+        let head = Head {
+            endpoint_id: id(row, 1)?,
+            received_at: time(row, 2)?,
+            content_type: rows::get(row, 3)?,
+            size_bytes: u64::try_from(size_bytes).map_err(|error| corrupt("the size of an event", error))?,
+            idempotency_key: text_of_bytes(row, 5)?,
+        };
+        Ok((id(row, 0)?, head))
+    };
+    rows.iter().map(head).collect()
+}
+
+/// A part of a list: where it begins, going down, and where it has to end.
+#[derive(Debug, Clone)]
+pub(crate) struct Cursor {
+    tenant_id: TenantId,
+    filter: EventFilter,
+    now: Timestamp,
+    from: EventId,
+    /// Events below this one come next.
+    below: EventId,
+}
+
+impl Cursor {
+    /// The beginning of the list that `filter` describes.
+    pub(crate) fn new(tenant_id: TenantId, filter: EventFilter, now: Timestamp) -> Self {
+        let until = filter.until.map(EventId::lower_bound);
+        // No event has the largest id.
+        let below = filter.before.into_iter().chain(until).min().unwrap_or(EventId::MAX);
+        let from = filter.since.map_or(EventId::MIN, EventId::lower_bound);
+        Cursor { tenant_id, filter, now, from, below }
+    }
+
+    /// Looks at the next events and appends those that pass the filter, until `events` holds `limit`. False at the end
+    /// of the list. Short, so that each call can have a snapshot of its own.
+    pub(crate) async fn read_on(
+        &mut self,
+        session: &Session,
+        limit: usize,
+        events: &mut Vec<EventSummary>,
+    ) -> Result<bool, Failure> {
+        let page = if self.passes_all() { (limit - events.len()).min(PAGE) } else { PAGE };
+        let ids = self.next_ids(session, page).await?;
+        let mut standings = status::read(session, self.tenant_id, &ids, self.now).await?;
+        let mut heads = heads(session, self.tenant_id, &ids).await?;
+        for event_id in ids.iter().copied().map(EventId::from) {
+            if events.len() >= limit {
+                return Ok(false);
+            }
+            let standing = standings.remove(&event_id).unwrap_or_default();
+            let Some(head) = heads.remove(&event_id) else { continue };
+            if self.filter.status.contains(standing.status()) && self.is_of_endpoint(head.endpoint_id) {
+                events.push(head.summary(event_id, &standing));
+            }
+        }
+        let Some(last) = ids.last() else { return Ok(false) };
+        self.below = EventId::from(*last);
+        Ok(ids.len() == page && events.len() < limit)
+    }
+
+    fn is_of_endpoint(&self, endpoint_id: EndpointId) -> bool {
+        self.filter.endpoint_id.is_none_or(|wanted| wanted == endpoint_id)
+    }
+
+    /// Whether every event that is looked at is shown.
+    fn passes_all(&self) -> bool {
+        DeliveryState::ALL.iter().all(|state| self.filter.status.contains(*state))
+    }
+
+    /// The next events that can pass the filter. Where delivered ones cannot, they come from the queue and the outcomes,
+    /// which are small, and not from all events.
+    async fn next_ids(&self, session: &Session, page: usize) -> Result<Vec<Uuid>, Failure> {
+        let wants = |state| self.filter.status.contains(state);
+        let can_be_given_up = wants(DeliveryState::Failed) || wants(DeliveryState::Discarded);
+        // A deletion discards what is queued at once; the rows move later.
+        let can_be_queued =
+            [DeliveryState::Received, DeliveryState::Pending, DeliveryState::Delivering, DeliveryState::Discarded]
+                .into_iter()
+                .any(wants);
+        let (tenant_id, from, below, page) =
+            (self.tenant_id.stored(), self.from.stored(), self.below.stored(), stored(page));
+        let rows = match self.filter.endpoint_id {
+            Some(endpoint_id) if wants(DeliveryState::Delivered) => {
+                let endpoint_id = endpoint_id.stored();
+                session
+                    .query(&sql::EVENT_IDS_OF_ENDPOINT, &[&tenant_id, &from, &below, &page, &endpoint_id])
+                    .await?
+            }
+            endpoint_id => {
+                let statement = match endpoint_id {
+                    None if wants(DeliveryState::Delivered) => &sql::EVENT_IDS_OF_TENANT,
+                    _ if can_be_queued && can_be_given_up => &sql::EVENT_IDS_UNDELIVERED,
+                    _ if can_be_queued => &sql::EVENT_IDS_QUEUED,
+                    _ => &sql::EVENT_IDS_GIVEN_UP,
+                };
+                session.query(statement, &[&tenant_id, &from, &below, &page]).await?
+            }
+        };
+        rows.iter().map(|row| rows::get::<Uuid>(row, 0)).collect()
+    }
+}
+
+/// Queues every delivery of an event anew. All or nothing: the transaction around it is rolled back where one refuses.
+pub(crate) async fn requeue(
+    session: &Session,
+    tenant_id: TenantId,
+    event_id: EventId,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let under_way = || Failure::from(StoreError::Conflict("an attempt is under way"));
+    let (summary, standing) = get_one(session, tenant_id, event_id, now).await?;
+    if standing.deliveries().any(|delivery| delivery.detail.state == DeliveryState::Delivering) {
+        return Err(under_way());
+    }
+    let mut is_disabled = false;
+    let mut is_deleted = false;
+    for delivery in standing.deliveries() {
+        let endpoint_id = delivery.detail.delivery.endpoint_id.stored();
+        // Locked until the commit, so that nobody deletes or disables it in between.
+        match session.query_opt(&sql::ENDPOINT_VERSION, &[&tenant_id.stored(), &endpoint_id]).await? {
+            None => is_deleted = true,
+            Some(row) => is_disabled |= !rows::get::<bool>(&row, 1)?,
+        }
+    }
+    if is_deleted {
+        return Err(StoreError::Conflict("the endpoint is deleted").into());
+    }
+    if is_disabled {
+        return Err(StoreError::Conflict("the endpoint is disabled; enable it first").into());
+    }
+    let size_bytes = i64::try_from(summary.size_bytes).unwrap_or(i64::MAX);
+    for delivery in standing.deliveries() {
+        let name = delivery.detail.delivery;
+        let attempts_total = i32::try_from(delivery.attempts_total).unwrap_or(i32::MAX);
+        let put = session
+            .query_opt(
+                &sql::QUEUE_PUT_IF_IDLE,
+                &[
+                    &tenant_id.stored(),
+                    &event_id.stored(),
+                    &name.id.stored(),
+                    &name.endpoint_id.stored(),
+                    &now.unix_micros(),
+                    &attempts_total,
+                    &size_bytes,
+                ],
+            )
+            .await?;
+        // Somebody claimed it since it was looked at.
+        put.ok_or_else(under_way)?;
+    }
+    session.execute(&sql::OUTCOME_DELETE, &[&tenant_id.stored(), &event_id.stored()]).await?;
+    Ok(())
+}
+
+/// Whether a list has anything to look for at all.
+pub(crate) fn is_empty(status: StatusSet) -> bool {
+    !DeliveryState::ALL.iter().any(|state| status.contains(*state))
+}

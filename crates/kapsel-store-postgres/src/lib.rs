@@ -1,0 +1,41 @@
+//! The production storage engine of Kapsel: PostgreSQL, shared by any number of instances.
+//!
+//! **Is:** connections of its own for each kind of work; a schema in numbered migrations, partitioned by time; statements
+//! in files of their own, batch-shaped, most of them a whole transaction in one round trip; leases and unique indexes
+//! where instances meet; row-level security behind the tenant conditions. What
+//! [`IngestStore`](kapsel_store::IngestStore) answers is committed and flushed by the server.
+//!
+//! **Is not:** it holds no lock while a request is under way, uses no advisory lock and no LISTEN/NOTIFY, and asks no
+//! clock, neither the system's nor the database's: `now` is always a parameter. It knows nothing of HTTP, retries or
+//! signatures.
+//!
+//! Read first: `migrations/0001_initial.sql`, then `sql/event_insert.sql` with `ingest.rs`.
+
+mod admin;
+mod calendar;
+mod connector;
+mod delivery;
+mod error;
+mod events;
+mod guard;
+mod idempotency;
+mod ingest;
+mod migrate;
+mod open_error;
+mod options;
+mod partitions;
+mod pool;
+mod rows;
+mod session;
+mod settle;
+mod statements;
+mod status;
+mod store;
+mod tls;
+mod upkeep;
+
+pub use open_error::OpenError;
+pub use options::{CONNECTIONS_MIN, PostgresOptions};
+pub use partitions::{PartitionReport, Retention};
+pub use store::PostgresStore;
+pub use upkeep::Upkeep;

@@ -1,0 +1,320 @@
+//! Partitions: made ahead, dropped by retention, and an alarm where one is missing.
+//!
+//! Each partitioned table has a default partition, so that a row whose partition is missing is stored all the same. Rows
+//! in there are no loss but trouble: they can no longer be dropped by time. So they are moved when their partition is
+//! made, and told until then.
+
+use std::time::Duration;
+
+use kapsel_core::{EventId, Timestamp};
+use tokio_postgres::error::SqlState;
+
+use crate::calendar::{Period, Step};
+use crate::error::Failure;
+use crate::idempotency::bucket;
+use crate::rows::{StoredId, get, id};
+use crate::session::Session;
+use crate::statements as sql;
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// How long to wait for a lock at which everybody else would queue up behind us. What is not to be had is tried again at
+/// the next round.
+const LOCK_WAIT: &str = "SET LOCAL lock_timeout = '500ms'";
+/// At the start nobody is held up yet.
+const LOCK_WAIT_AT_START: &str = "SET LOCAL lock_timeout = '10s'";
+
+/// How long rows are kept. Undelivered events stay longer, whatever their age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Events with their bodies.
+    pub events: Duration,
+    /// Attempts, and why deliveries ended without success.
+    pub attempts: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention { events: 30 * DAY, attempts: 90 * DAY }
+    }
+}
+
+/// How it stands with the partitions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PartitionReport {
+    /// Partitions of today and tomorrow that are not there.
+    pub missing: Vec<String>,
+    /// Default partitions that hold rows.
+    pub strays: Vec<String>,
+    /// How many were made this time.
+    pub made: usize,
+    /// How many were dropped this time.
+    pub dropped: usize,
+}
+
+impl PartitionReport {
+    /// Whether somebody should look.
+    pub fn is_alarm(&self) -> bool {
+        !self.missing.is_empty() || !self.strays.is_empty()
+    }
+}
+
+/// What a table is partitioned by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    /// The column with an event's id, which begins with its time.
+    EventId(&'static str),
+    /// The day in which a use of an idempotency key expires.
+    Bucket,
+}
+
+/// A partitioned table.
+struct Table {
+    name: &'static str,
+    key: Key,
+    step: Step,
+    /// How far ahead partitions are made.
+    ahead: Duration,
+}
+
+const TABLES: [Table; 5] = [
+    Table { name: "events", key: Key::EventId("id"), step: Step::Day, ahead: Duration::from_secs(14 * 24 * 3_600) },
+    Table {
+        name: "event_bodies",
+        key: Key::EventId("event_id"),
+        step: Step::Day,
+        ahead: Duration::from_secs(14 * 24 * 3_600),
+    },
+    Table {
+        name: "delivery_attempts",
+        key: Key::EventId("event_id"),
+        step: Step::Month,
+        ahead: Duration::from_secs(45 * 24 * 3_600),
+    },
+    Table {
+        name: "outcomes",
+        key: Key::EventId("event_id"),
+        step: Step::Month,
+        ahead: Duration::from_secs(45 * 24 * 3_600),
+    },
+    // Keys live for seven days at most.
+    Table {
+        name: "idempotency_keys",
+        key: Key::Bucket,
+        step: Step::Day,
+        ahead: Duration::from_secs(10 * 24 * 3_600),
+    },
+];
+
+impl Table {
+    fn partition(&self, period: Period) -> String {
+        format!("{}_p{}", self.name, self.step.suffix(period))
+    }
+
+    fn period_of(&self, partition: &str) -> Option<Period> {
+        self.step.parse(partition.strip_prefix(self.name)?.strip_prefix("_p")?)
+    }
+
+    fn column(&self) -> &'static str {
+        match self.key {
+            Key::EventId(column) => column,
+            Key::Bucket => "bucket",
+        }
+    }
+
+    /// The bounds of a partition as SQL takes them.
+    fn bounds(&self, period: Period) -> (String, String) {
+        match self.key {
+            Key::EventId(_) => {
+                let bound = |time| format!("'{}'::uuid", EventId::lower_bound(time).stored());
+                (bound(period.begin()), bound(period.end()))
+            }
+            Key::Bucket => (bucket(period.begin()).to_string(), bucket(period.end()).to_string()),
+        }
+    }
+
+    /// Up to when everything may go.
+    fn cutoff(&self, now: Timestamp, retention: Retention, oldest_queued: Option<Timestamp>) -> Timestamp {
+        let kept = match self.name {
+            "events" | "event_bodies" => retention.events,
+            "delivery_attempts" | "outcomes" => retention.attempts,
+            // A day more than needed, for clocks that differ.
+            _ => return now - DAY,
+        };
+        let cutoff = now - kept;
+        oldest_queued.map_or(cutoff, |oldest| oldest.min(cutoff))
+    }
+}
+
+/// Makes what is missing, drops what has had its time, and says how it stands. Any number of instances may do this at
+/// once. What one partition does not get because of others is left for the next time.
+///
+/// # Errors
+/// Those of the looking; what cannot be made or dropped is in the report and in the log.
+pub(crate) async fn keep_up(
+    session: &Session,
+    now: Timestamp,
+    retention: Retention,
+    is_start: bool,
+) -> Result<PartitionReport, Failure> {
+    let mut report = PartitionReport::default();
+    let wait = if is_start { LOCK_WAIT_AT_START } else { LOCK_WAIT };
+    // Yesterday's as well: an instance whose clock is behind still writes there.
+    for table in &TABLES {
+        let there = partitions_of(session, table).await?;
+        for period in table.step.between(now - DAY, now + table.ahead) {
+            let partition = table.partition(period);
+            if there.contains(&partition) {
+                continue;
+            }
+            match in_transaction(session, make(session, table, period, &partition, wait)).await {
+                Ok(()) => report.made += 1,
+                Err(failure) => tracing::error!(?failure, partition, "a partition cannot be made"),
+            }
+        }
+    }
+    if !is_start {
+        report.dropped = drop_old(session, now, retention).await?;
+    }
+    look(session, now, &mut report).await?;
+    Ok(report)
+}
+
+/// How it stands, without changing anything.
+pub(crate) async fn look(session: &Session, now: Timestamp, report: &mut PartitionReport) -> Result<(), Failure> {
+    for table in &TABLES {
+        let there = partitions_of(session, table).await?;
+        for period in table.step.between(now, now + DAY) {
+            let partition = table.partition(period);
+            if !there.contains(&partition) {
+                report.missing.push(partition);
+            }
+        }
+        let default = format!("{}_default", table.name);
+        let has_rows = session.text(&format!("SELECT 1 FROM {default} LIMIT 1")).await?.is_some();
+        if has_rows {
+            report.strays.push(default);
+        }
+    }
+    Ok(())
+}
+
+async fn partitions_of(session: &Session, table: &Table) -> Result<Vec<String>, Failure> {
+    let rows = session.query(&sql::PARTITION_LIST, &[&table.name]).await?;
+    rows.iter().map(|row| get(row, 0)).collect()
+}
+
+/// Makes a table, moves into it what belongs there, and attaches it: unlike `CREATE TABLE … PARTITION OF`, that keeps
+/// nobody from writing to the other partitions meanwhile.
+async fn make(
+    session: &Session,
+    table: &Table,
+    period: Period,
+    partition: &str,
+    wait: &str,
+) -> Result<(), Failure> {
+    session.run(wait).await?;
+    // One instance at a time; it may have been made while we waited.
+    session.query(&sql::MIGRATION_LOCK, &[]).await?;
+    if session.text(&format!("SELECT to_regclass('{partition}')")).await?.is_some() {
+        return Ok(());
+    }
+    let (name, column) = (table.name, table.column());
+    let (from, to) = table.bounds(period);
+    session
+        .run(&format!(
+            "CREATE TABLE {partition} (LIKE {name} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE);
+             LOCK TABLE {name}_default IN ACCESS EXCLUSIVE MODE;
+             WITH moved AS (DELETE FROM {name}_default WHERE {column} >= {from} AND {column} < {to} RETURNING *)
+             INSERT INTO {partition} SELECT * FROM moved;
+             ALTER TABLE {name} ATTACH PARTITION {partition} FOR VALUES FROM ({from}) TO ({to})"
+        ))
+        .await
+}
+
+async fn drop_old(session: &Session, now: Timestamp, retention: Retention) -> Result<usize, Failure> {
+    let oldest = session.query_opt(&sql::QUEUE_OLDEST_EVENT, &[]).await?;
+    let oldest: Option<EventId> = oldest.map(|row| id(&row, 0)).transpose()?;
+    let oldest = oldest.map(time_of);
+    let mut dropped = 0;
+    for table in &TABLES {
+        let cutoff = table.cutoff(now, retention, oldest);
+        for partition in partitions_of(session, table).await? {
+            if table.period_of(&partition).is_none_or(|period| period.end() > cutoff) {
+                continue;
+            }
+            let drop_one = async {
+                session.run(LOCK_WAIT).await?;
+                session.run(&format!("DROP TABLE IF EXISTS {partition}")).await
+            };
+            match in_transaction(session, drop_one).await {
+                Ok(()) => {
+                    tracing::info!(partition, "dropped a partition that has had its time");
+                    dropped += 1;
+                }
+                Err(failure) if is_lock(&failure) => tracing::debug!(partition, "in use; dropped another time"),
+                Err(failure) => tracing::error!(?failure, partition, "a partition cannot be dropped"),
+            }
+        }
+    }
+    Ok(dropped)
+}
+
+async fn in_transaction(session: &Session, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    session.run("BEGIN").await?;
+    let result = work.await;
+    session.run(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+    result
+}
+
+fn is_lock(failure: &Failure) -> bool {
+    matches!(failure, Failure::Postgres(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
+}
+
+/// The time that an id begins with (RFC 9562, section 5.7).
+fn time_of(id: EventId) -> Timestamp {
+    let mut millis = [0; 8];
+    millis[2..].copy_from_slice(&id.as_bytes()[..6]);
+    Timestamp::from_unix_millis(i64::from_be_bytes(millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-01-15T12:00:00Z
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_768_478_400);
+
+    #[test]
+    fn names_and_bounds_of_partitions_fit_together() {
+        for table in &TABLES {
+            for period in table.step.between(NOW, NOW + table.ahead) {
+                assert_eq!(table.period_of(&table.partition(period)), Some(period));
+            }
+            assert_eq!(table.period_of(&format!("{}_default", table.name)), None);
+        }
+        let day = Step::Day.around(NOW).unwrap();
+        assert_eq!(TABLES[0].partition(day), "events_p20260115");
+        let (from, to) = TABLES[0].bounds(day);
+        assert!(from < to, "{from} {to}");
+        assert_eq!(TABLES[4].bounds(day), ("20468".to_owned(), "20469".to_owned()));
+    }
+
+    #[test]
+    fn what_is_undelivered_stays() {
+        let retention = Retention::default();
+        let cutoff = |table: usize, oldest| TABLES[table].cutoff(NOW, retention, oldest);
+        assert_eq!(cutoff(0, None), NOW - 30 * DAY);
+        assert_eq!(cutoff(2, None), NOW - 90 * DAY);
+        assert_eq!(cutoff(4, None), NOW - DAY);
+        let old = NOW - 200 * DAY;
+        assert_eq!(cutoff(0, Some(old)), old);
+        assert_eq!(cutoff(2, Some(old)), old);
+        assert_eq!(cutoff(0, Some(NOW)), NOW - 30 * DAY);
+    }
+
+    #[test]
+    fn ids_tell_their_time() {
+        assert_eq!(time_of(EventId::lower_bound(NOW)), NOW);
+    }
+}

@@ -1,0 +1,109 @@
+//! The registry of all statements: each is a file in `sql/` whose first line is its name, with the types of what goes in
+//! and comes out. Statements are prepared with exactly these types, and a test compares them with what the migrated
+//! schema says.
+
+use tokio_postgres::types::Type;
+
+/// Whose rows a statement may touch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Those of one tenant: it serves the API, runs under the API's role, and must name `tenant_id` wherever it touches
+    /// a tenant's table.
+    Tenant,
+    /// Everybody's: it serves ingest, delivery, housekeeping and the endpoint directory, or names rows by keys that only
+    /// the engine hands out.
+    System,
+}
+
+/// A statement with its types.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    /// The name of its file.
+    pub(crate) name: &'static str,
+    /// Its text.
+    pub(crate) sql: &'static str,
+    /// Whose rows it may touch.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests of the statements read it"))]
+    pub(crate) scope: Scope,
+    /// The types of its parameters.
+    pub(crate) parameters: &'static [Type],
+    /// The types of its columns.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests of the statements read it"))]
+    pub(crate) columns: &'static [Type],
+}
+
+macro_rules! statements {
+    ($($scope:ident $name:ident = $file:literal ($($parameter:ident),*) -> ($($column:ident),*);)*) => {
+        $(pub(crate) static $name: Statement = Statement {
+            name: $file,
+            sql: include_str!(concat!("../sql/", $file, ".sql")),
+            scope: Scope::$scope,
+            parameters: &[$(Type::$parameter),*],
+            columns: &[$(Type::$column),*],
+        };)*
+
+        /// Every statement.
+        #[cfg(test)]
+        pub(crate) static ALL: &[&Statement] = &[$(&$name),*];
+    };
+}
+
+statements! {
+    Tenant ATTEMPTS_OF_EVENT = "attempts_of_event" (UUID, UUID) ->
+        (UUID, INT4, UUID, UUID, TEXT, INT8, INT8, TEXT, TEXT, INT4, BYTEA, BYTEA, BOOL);
+    Tenant ATTEMPTS_SUMMARY_OF_EVENT = "attempts_summary_of_event" (UUID, UUID_ARRAY) -> (UUID, UUID, UUID, INT8, INT8);
+    System DELIVERY_CLAIM_DUE = "delivery_claim_due" (UUID_ARRAY, INT8_ARRAY, INT8, INT8, INT8, UUID, INT8) ->
+        (UUID, UUID, UUID, UUID, INT4, INT4);
+    System DELIVERY_DISCARD_OF_DELETED = "delivery_discard_of_deleted" (INT8, INT8, TEXT) -> (INT8);
+    System DELIVERY_SETTLE_IF_LEASED = "delivery_settle_if_leased"
+        (UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, UUID_ARRAY, INT4_ARRAY,
+        TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY, BYTEA_ARRAY, BYTEA_ARRAY, BOOL_ARRAY,
+        INT8) -> (UUID);
+    System ENDPOINT_CHANGE_NEXT = "endpoint_change_next" () -> (INT8);
+    System ENDPOINT_CHANGES = "endpoint_changes" (INT8, INT8) ->
+        (UUID, UUID, TEXT, BYTEA, TEXT, INT8, INT8, INT8, INT8, BOOL);
+    Tenant ENDPOINT_DELETE = "endpoint_delete" (UUID, UUID, INT8, INT8) -> ();
+    System ENDPOINT_DISABLE = "endpoint_disable" (UUID, TEXT, INT8, INT8) -> ();
+    Tenant ENDPOINT_GET = "endpoint_get" (UUID, UUID) -> (UUID, UUID, TEXT, BYTEA, TEXT, INT8, INT8, INT8);
+    Tenant ENDPOINT_INSERT = "endpoint_insert" (UUID, UUID, TEXT, BYTEA, TEXT, TEXT, INT8, INT8, INT8, INT8) -> ();
+    Tenant ENDPOINT_LIST = "endpoint_list" (UUID, UUID, INT8) -> (UUID, UUID, TEXT, BYTEA, TEXT, INT8, INT8, INT8);
+    Tenant ENDPOINT_UPDATE = "endpoint_update" (UUID, UUID, TEXT, BYTEA, TEXT, TEXT, INT8, INT8, INT8) -> ();
+    Tenant ENDPOINT_VERSION = "endpoint_version" (UUID, UUID) -> (INT8, BOOL);
+    System EVENT_EXISTS = "event_exists" (UUID_ARRAY, UUID_ARRAY) -> (UUID);
+    Tenant EVENT_HEAD = "event_head" (UUID, UUID_ARRAY) -> (UUID, UUID, INT8, TEXT, INT8, BYTEA);
+    Tenant EVENT_IDS_GIVEN_UP = "event_ids_given_up" (UUID, UUID, UUID, INT8) -> (UUID);
+    Tenant EVENT_IDS_OF_ENDPOINT = "event_ids_of_endpoint" (UUID, UUID, UUID, INT8, UUID) -> (UUID);
+    Tenant EVENT_IDS_OF_TENANT = "event_ids_of_tenant" (UUID, UUID, UUID, INT8) -> (UUID);
+    Tenant EVENT_IDS_QUEUED = "event_ids_queued" (UUID, UUID, UUID, INT8) -> (UUID);
+    Tenant EVENT_IDS_UNDELIVERED = "event_ids_undelivered" (UUID, UUID, UUID, INT8) -> (UUID);
+    System EVENT_INSERT = "event_insert"
+        (UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, BYTEA_ARRAY, BYTEA_ARRAY, BYTEA_ARRAY,
+        BYTEA_ARRAY, UUID_ARRAY, UUID_ARRAY, BYTEA_ARRAY, INT8_ARRAY, BYTEA_ARRAY, INT8_ARRAY, BOOL_ARRAY, INT8, INT8,
+        UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY) ->
+        (UUID, UUID, BYTEA);
+    System EVENT_READ = "event_read" (UUID_ARRAY, UUID_ARRAY) -> (UUID, UUID, INT8, BYTEA, BYTEA, BYTEA, BYTEA);
+    System IDEMPOTENCY_BUCKET_SLICE = "idempotency_bucket_slice" (INT8, UUID, BYTEA, INT8, INT8) ->
+        (UUID, BYTEA, INT8, INT8, BOOL);
+    System IDEMPOTENCY_DELETE = "idempotency_delete" (UUID_ARRAY, BYTEA_ARRAY, INT8_ARRAY, INT8) -> (BOOL);
+    System IDEMPOTENCY_FIND = "idempotency_find" (UUID_ARRAY, UUID_ARRAY, BYTEA_ARRAY, INT8, INT8) ->
+        (UUID, UUID, BYTEA);
+    System IDEMPOTENCY_GIVE_BACK = "idempotency_give_back" (UUID_ARRAY, UUID_ARRAY, BYTEA_ARRAY, INT8) -> ();
+    System INSTANCE_BEAT = "instance_beat" (UUID, TEXT, INT8, BOOL) -> ();
+    System INSTANCE_FORGET = "instance_forget" (INT8) -> ();
+    System LANE_SCAN = "lane_scan" (INT8, UUID, INT4) -> (UUID, INT8, UUID);
+    System LEASE_TAKE = "lease_take" (TEXT, UUID, INT8, INT8) -> (INT8);
+    System MIGRATION_INSERT = "migration_insert" (INT8, TEXT, BYTEA) -> ();
+    System MIGRATION_LIST = "migration_list" () -> (INT8, TEXT, BYTEA);
+    System MIGRATION_LOCK = "migration_lock" () -> (INT8);
+    System MIGRATION_TABLE = "migration_table" () -> ();
+    Tenant OUTCOME_DELETE = "outcome_delete" (UUID, UUID) -> ();
+    Tenant OUTCOMES_OF_EVENT = "outcomes_of_event" (UUID, UUID_ARRAY) -> (UUID, UUID, UUID, TEXT);
+    System PARTITION_LIST = "partition_list" (TEXT) -> (TEXT);
+    System PULSE_BEAT = "pulse_beat" () -> ();
+    Tenant QUEUE_OF_EVENT = "queue_of_event" (UUID, UUID_ARRAY) -> (UUID, UUID, UUID, INT8, BOOL, INT4, BOOL);
+    System QUEUE_OLDEST_EVENT = "queue_oldest_event" () -> (UUID);
+    Tenant QUEUE_PUT_IF_IDLE = "queue_put_if_idle" (UUID, UUID, UUID, UUID, INT8, INT4, INT8) -> (UUID);
+    System QUEUE_RELEASE_ALL = "queue_release_all" (INT8, UUID) -> ();
+    System QUEUE_RELEASE_IF_LEASED = "queue_release_if_leased"
+        (UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8) -> ();
+}
