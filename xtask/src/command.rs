@@ -6,17 +6,18 @@ use crate::steps::Step;
 pub(crate) const USAGE: &str = "\
 Usage: cargo xtask <command>
 
-  test     every check there is, in this order; stops at the first that fails
-  ci       the same as test
+  test      every check there is, in this order; stops at the first that fails
+  ci        the same as test
 
 Single steps:
-  fmt      is every file formatted?
-  lint     clippy over all targets and features, warnings are errors
-  layers   who may depend on whom (docs/ARCHITECTURE.md)
-  tidy     paths in docs, file sizes, ignored tests, sleeps and other rules over plain text
-  judges   install the outside libraries that check Kapsel, under target/judges
+  fmt       is every file formatted?
+  lint      clippy over all targets and features, warnings are errors
+  layers    who may depend on whom (docs/ARCHITECTURE.md)
+  tidy      paths in docs, file sizes, ignored tests, sleeps and other rules over plain text
+  judges    install the outside libraries that check Kapsel, under target/judges
+  postgres  look for PostgreSQL's server programs, which the tests start; installs them on Debian as root
 
-  help     this text
+  help      this text
 ";
 
 /// A command line that was understood.
@@ -45,6 +46,7 @@ impl Command {
             "layers" => Command::Run(&[Step::Layers]),
             "tidy" => Command::Run(&[Step::Tidy]),
             "judges" => Command::Run(&[Step::Judges]),
+            "postgres" => Command::Run(&[Step::Postgres]),
             unknown => return Err(format!("unknown command: {unknown}")),
         })
     }
@@ -69,6 +71,7 @@ mod tests {
     fn a_single_step_runs_alone() {
         assert_eq!(parse("layers"), Ok(Command::Run(&[Step::Layers])));
         assert_eq!(parse("judges"), Ok(Command::Run(&[Step::Judges])));
+        assert_eq!(parse("postgres"), Ok(Command::Run(&[Step::Postgres])));
     }
 
     #[test]

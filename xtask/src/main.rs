@@ -1,7 +1,8 @@
 //! One command for all checks of this repository: `cargo xtask test`.
 //!
 //! **Is:** the list of checks and the order they run in; the layers check, the tidy rules, and the preparation of the
-//! outside judges. Each check is a pure function over text or over a graph, with tests that show it failing.
+//! outside judges and of PostgreSQL. Each check is a pure function over text or over a graph, with tests that show it
+//! failing.
 //!
 //! **Is not:** part of the product, and no replacement for cargo: whatever it starts can be typed by hand, and it says
 //! what to type when a step fails.
@@ -9,9 +10,11 @@
 //! Read first: `command.rs` (what can be asked) and `steps.rs` (what runs).
 
 mod command;
+mod debian;
 mod error;
 mod judges;
 mod layers;
+mod postgres;
 mod process;
 mod steps;
 mod tidy;

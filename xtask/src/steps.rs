@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::workspace::Workspace;
-use crate::{error, judges, layers, process, tidy};
+use crate::{error, judges, layers, postgres, process, tidy};
 
 /// One check, or one preparation for a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(crate) enum Step {
     Tidy,
     /// Installs the outside judges.
     Judges,
+    /// Looks for PostgreSQL's server programs, and installs them where it may.
+    Postgres,
     /// Compiles the program and all tests.
     Build,
     /// Runs all tests.
@@ -36,7 +38,7 @@ const TEST: &[&str] = &["test", "--workspace", "--all-features", "--locked"];
 impl Step {
     /// Everything, the cheapest first, so that a small slip is not found after a long build.
     pub(crate) const ALL: &'static [Step] =
-        &[Step::Fmt, Step::Lint, Step::Layers, Step::Tidy, Step::Judges, Step::Build, Step::Test];
+        &[Step::Fmt, Step::Lint, Step::Layers, Step::Tidy, Step::Judges, Step::Postgres, Step::Build, Step::Test];
 
     fn name(self) -> &'static str {
         match self {
@@ -45,6 +47,7 @@ impl Step {
             Step::Layers => "layers",
             Step::Tidy => "tidy",
             Step::Judges => "judges",
+            Step::Postgres => "postgres",
             Step::Build => "build",
             Step::Test => "test",
         }
@@ -65,7 +68,7 @@ impl Step {
             Step::Lint => Some(LINT),
             Step::Build => Some(BUILD),
             Step::Test => Some(TEST),
-            Step::Layers | Step::Tidy | Step::Judges => None,
+            Step::Layers | Step::Tidy | Step::Judges | Step::Postgres => None,
         }
     }
 
@@ -74,6 +77,7 @@ impl Step {
             Step::Layers => layers::run(workspace),
             Step::Tidy => tidy::run(workspace),
             Step::Judges => judges::run(workspace),
+            Step::Postgres => postgres::run(workspace),
             Step::Fmt | Step::Lint | Step::Build | Step::Test => {
                 process::run(&mut process::cargo(workspace.root(), self.cargo_arguments().unwrap_or_default()))
             }
@@ -130,5 +134,13 @@ mod tests {
         assert_eq!(Step::Fmt.by_hand(), "cargo fmt --all --check");
         assert_eq!(Step::Test.by_hand(), "cargo test --workspace --all-features --locked");
         assert_eq!(Step::Tidy.by_hand(), "cargo xtask tidy");
+    }
+
+    #[test]
+    fn the_tests_come_after_all_that_they_need() {
+        let place = |step| Step::ALL.iter().position(|other| *other == step).unwrap();
+        for needed in [Step::Judges, Step::Postgres, Step::Build] {
+            assert!(place(needed) < place(Step::Test), "{needed:?}");
+        }
     }
 }

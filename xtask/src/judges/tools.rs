@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::Error;
-use crate::process;
+use crate::{debian, process};
 
 /// Where a usable python3 may be. The second is for machines where another Python, without venv, is first on the path.
 const PYTHONS: &[&str] = &["python3", "/usr/bin/python3"];
@@ -47,19 +47,10 @@ pub(super) fn require(root: &Path) -> Result<&'static str, Error> {
     let mut tools = Tools::look(root);
     let missing = tools.missing_packages();
     if !missing.is_empty() {
-        if !(Path::new("/etc/debian_version").exists() && is_root(root)) {
+        if !debian::may_install(root) {
             return Err(Error::Found(how_to_install(&missing)));
         }
-        println!("installing {} with apt-get", missing.join(" "));
-        process::run(process::in_folder("apt-get", root).args(["update", "--quiet=2"]))?;
-        let mut install = process::in_folder("apt-get", root);
-        install.env("DEBIAN_FRONTEND", "noninteractive").args([
-            "install",
-            "--yes",
-            "--quiet=2",
-            "--no-install-recommends",
-        ]);
-        process::run(install.args(&missing))?;
+        debian::install(root, &missing)?;
         tools = Tools::look(root);
     }
     match tools.python {
@@ -68,15 +59,11 @@ pub(super) fn require(root: &Path) -> Result<&'static str, Error> {
     }
 }
 
-fn is_root(root: &Path) -> bool {
-    process::stdout_of(process::in_folder("id", root).arg("-u")).is_ok_and(|id| id.trim() == "0")
-}
-
 fn how_to_install(missing: &[&str]) -> String {
-    let packages = missing.join(" ");
+    let line = debian::line_to_type(missing);
     format!(
         "The judges need python3 with venv and pip, node and npm. On Debian or Ubuntu, type:\n  \
-         sudo apt-get update && sudo apt-get install -y --no-install-recommends {packages}\n\
+         {line}\n\
          Elsewhere, install the same with the system's package manager. Then: cargo xtask judges"
     )
 }
