@@ -1,5 +1,5 @@
 //! **Is:** what tests need and the product does not: clocks that are set by hand, chance from a seed, ready-made
-//! endpoints and events, and destinations that behave well or badly over real sockets.
+//! endpoints and events, destinations that behave well or badly over real sockets, and private PostgreSQL clusters.
 //!
 //! **Is not:** part of the program. Only `dev-dependencies` name this crate.
 
@@ -14,8 +14,10 @@ pub mod builders;
 pub mod clock;
 pub mod destination;
 pub mod entropy;
+pub mod postgres;
 
 pub use builders::{EndpointBuilder, EventBuilder};
 pub use clock::{TestClock, TokioClock};
 pub use destination::{Answer, Behaviour, Certificate, Destination, Received};
 pub use entropy::SeededEntropy;
+pub use postgres::PostgresCluster;
