@@ -4,6 +4,7 @@
 
 mod commands;
 mod config;
+mod identity;
 mod operator_key;
 mod wire;
 
@@ -33,6 +34,8 @@ enum Command {
     Listen(commands::listen::Args),
     /// Show the whole way of real signed webhooks, with a destination that fails at first.
     Demo(commands::demo::Args),
+    /// Bring the schema of the store up to date and end; `serve` does the same when it starts.
+    Migrate(config::Args),
     /// Check the configuration and print what would be in force, secrets hidden.
     CheckConfig(config::Args),
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => commands::serve::run(&args),
         Command::Listen(args) => commands::listen::run(&args),
         Command::Demo(args) => commands::demo::run(&args),
+        Command::Migrate(args) => commands::migrate::run(&args),
         Command::CheckConfig(args) => commands::check_config::run(&args),
     };
     match result {

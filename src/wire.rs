@@ -1,20 +1,22 @@
 //! Puts the parts together: the only place that picks engine, clock, entropy and transport.
 
+mod engine;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kapsel_api::{Api, ApiSettings, Readiness, ServerSettings};
-use kapsel_core::{Clock, Entropy, IdGenerator, InstanceId, SystemClock, SystemEntropy};
+use kapsel_core::{Clock, Entropy, SystemClock, SystemEntropy};
 use kapsel_delivery::{DeliverySettings, Dispatcher, HttpSettings, HttpTransport, Janitor};
-use kapsel_store::{DeliveryStore as _, EndpointDirectory};
-use kapsel_store_sqlite::{SqliteOptions, SqliteStore};
+use kapsel_store::EndpointDirectory;
 use secrecy::SecretString;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use self::engine::Engine;
 use crate::commands::Failure;
 use crate::config::{Config, DeliveryConfig};
 use crate::operator_key::{self, OperatorKeyOrigin};
@@ -31,7 +33,7 @@ pub(crate) struct Server {
     operator_key_origin: OperatorKeyOrigin,
     stop_limit: Duration,
     readiness: Arc<Readiness>,
-    store: SqliteStore,
+    engine: Engine,
     api: Api,
     dispatcher: Arc<Dispatcher>,
     stopping: watch::Sender<bool>,
@@ -52,35 +54,29 @@ impl Server {
             .map_err(|error| Failure::runtime("listening")(format!("{}: {error}", config.server.addr).into()))?;
         let addr = listener.local_addr().map_err(|error| Failure::runtime("listening")(error.into()))?;
 
-        let store = open_store(config).await?;
+        let engine = Engine::open(&config.storage, &*clock, &entropy).await?;
+        let store = engine.store();
         let (operator_key, operator_key_origin) = operator_key(config, &*entropy)?;
-        let freed = store
-            .lease_release_all(clock.now(), None)
-            .await
-            .map_err(|error| Failure::runtime("freeing the leases of the last run")(error.into()))?;
-        if freed > 0 {
-            tracing::info!(deliveries = freed, "interrupted deliveries go on");
-        }
-        let directory = EndpointDirectory::load(Arc::new(store.clone()) as _)
+        let directory = EndpointDirectory::load(Arc::clone(&store) as _)
             .await
             .map_err(|error| Failure::runtime("reading the endpoints")(error.into()))?;
         let directory = Arc::new(directory);
 
         let dispatcher = Arc::new(Dispatcher::new(
             kapsel_delivery::Deps {
-                store: Arc::new(store.clone()) as _,
+                store: Arc::clone(&store) as _,
                 directory: Arc::clone(&directory),
                 transport: Arc::new(transport(config)?),
                 clock: Arc::clone(&clock),
                 entropy: Arc::clone(&entropy),
-                instance: IdGenerator::new(Arc::clone(&entropy)).next::<InstanceId>(clock.now()),
+                instance: engine.instance(),
             },
             delivery_settings(&config.delivery),
         ));
         let readiness = Arc::new(Readiness::new());
         let api = Api::new(
             kapsel_api::Deps {
-                store: Arc::new(store.clone()) as _,
+                store: Arc::clone(&store),
                 directory: Arc::clone(&directory),
                 handoff: dispatcher.handoff(),
                 clock: Arc::clone(&clock),
@@ -88,12 +84,13 @@ impl Server {
                 wake_delivery: dispatcher.waker(),
                 readiness: Arc::clone(&readiness),
             },
-            api_settings(config, operator_key.clone()),
+            api_settings(config, operator_key.clone(), engine.ingest_writers()),
         );
 
         let (stopping, stopped) = watch::channel(false);
-        let janitor = Janitor::new(Arc::new(store.clone()) as _, directory, clock, entropy);
-        let background = vec![
+        let janitor = Janitor::new(store as _, directory, Arc::clone(&clock), entropy);
+        let mut background = engine.start_upkeep(&clock, &stopped);
+        background.extend([
             tokio::spawn({
                 let (dispatcher, stopped) = (Arc::clone(&dispatcher), stopped.clone());
                 async move { dispatcher.run(told(stopped)).await }
@@ -102,7 +99,7 @@ impl Server {
                 let stopped = stopped.clone();
                 async move { janitor.run(told(stopped)).await }
             }),
-        ];
+        ]);
         let http = tokio::spawn(kapsel_api::serve(
             listener,
             api.router(),
@@ -117,7 +114,7 @@ impl Server {
             operator_key_origin,
             stop_limit: config.server.shutdown,
             readiness,
-            store,
+            engine,
             api,
             dispatcher,
             stopping,
@@ -162,8 +159,17 @@ impl Server {
         for task in self.background {
             let _ = task.await;
         }
-        self.store.close().await;
+        self.engine.close().await;
     }
+}
+
+/// Opens the store, which brings its schema up to date, and closes it.
+///
+/// # Errors
+/// What could not be opened.
+pub(crate) async fn migrate(config: &Config) -> Result<(), Failure> {
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    engine::migrate(&config.storage, &SystemClock, &entropy).await
 }
 
 /// Waits until the program is to stop.
@@ -180,15 +186,6 @@ fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
-}
-
-async fn open_store(config: &Config) -> Result<SqliteStore, Failure> {
-    let options = SqliteOptions::new(config.storage.folder.clone());
-    // Opening reads and may migrate: work for a thread that may block.
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
-    opened
-        .map_err(|error| Failure::runtime("opening the data folder")(error.into()))?
-        .map_err(|error| Failure::runtime("opening the data folder")(error.into()))
 }
 
 fn operator_key(config: &Config, entropy: &dyn Entropy) -> Result<(SecretString, OperatorKeyOrigin), Failure> {
@@ -223,7 +220,7 @@ fn delivery_settings(config: &DeliveryConfig) -> DeliverySettings {
     }
 }
 
-fn api_settings(config: &Config, operator_key: SecretString) -> ApiSettings {
+fn api_settings(config: &Config, operator_key: SecretString, writers: usize) -> ApiSettings {
     let server = &config.server;
     ApiSettings {
         body_bytes_max: server.body_bytes_max,
@@ -231,6 +228,7 @@ fn api_settings(config: &Config, operator_key: SecretString) -> ApiSettings {
         public_url: server.public_url.clone(),
         address_policy: config.security.address_policy.clone(),
         operator_key,
+        writers,
         ..ApiSettings::default()
     }
 }

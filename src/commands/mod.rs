@@ -3,6 +3,7 @@
 pub(crate) mod check_config;
 pub(crate) mod demo;
 pub(crate) mod listen;
+pub(crate) mod migrate;
 mod receiver;
 pub(crate) mod serve;
 

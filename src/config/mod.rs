@@ -18,7 +18,7 @@ pub(crate) use security::SecurityConfig;
 pub(crate) use server::ServerConfig;
 pub(crate) use sources::ConfigError;
 use sources::{ReportLine, Sources};
-pub(crate) use storage::StorageConfig;
+pub(crate) use storage::{DatabaseConfig, StorageConfig};
 
 /// Flags of `serve` and `check-config`. Each has the environment variable that is named in its help.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -56,6 +56,27 @@ pub(crate) struct Args {
     /// Time for finishing what is under way when stopped, in seconds [env: KAPSEL_SHUTDOWN_SECONDS] [default: 25]
     #[arg(long, value_name = "SECONDS")]
     shutdown_seconds: Option<String>,
+    /// Connections to the database server that one process makes at most [env: DATABASE_MAX_CONNECTIONS] [default: 10]
+    #[arg(long, value_name = "COUNT")]
+    database_max_connections: Option<String>,
+    /// How long to wait at the start for a database that cannot be reached [env: KAPSEL_DATABASE_WAIT_SECONDS] [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    database_wait_seconds: Option<String>,
+    /// Use a database that may lose what it confirmed, for experiments [env: KAPSEL_ALLOW_UNSAFE_DATABASE] [default: false]
+    #[arg(long, value_name = "BOOL")]
+    allow_unsafe_database: Option<String>,
+    /// How long the database keeps events, in days [env: KAPSEL_EVENT_RETENTION_DAYS] [default: 30]
+    #[arg(long, value_name = "DAYS")]
+    event_retention_days: Option<String>,
+    /// How long the database keeps attempts, in days [env: KAPSEL_ATTEMPT_RETENTION_DAYS] [default: 90]
+    #[arg(long, value_name = "DAYS")]
+    attempt_retention_days: Option<String>,
+    /// Take events into a local spool while the database is away: on or off [env: KAPSEL_SPOOL] [default: off]
+    #[arg(long, value_name = "ON")]
+    spool: Option<String>,
+    /// How many bytes the spool may hold [env: KAPSEL_SPOOL_MAX_BYTES] [default: 1073741824]
+    #[arg(long, value_name = "BYTES")]
+    spool_max_bytes: Option<String>,
     /// Form of the log: text or json [env: KAPSEL_LOG_FORMAT] [default: text]
     #[arg(long, value_name = "FORM")]
     log_format: Option<String>,
@@ -212,11 +233,34 @@ mod tests {
     }
 
     #[test]
-    fn a_database_url_is_refused_rather_than_ignored() {
+    fn a_database_url_selects_the_server_and_is_never_shown() {
         fn environment(name: &str) -> Option<String> {
             (name == "DATABASE_URL").then(|| "postgres://user:password@db/kapsel".to_owned())
         }
-        let message = Config::load_with(&Args::default(), environment).unwrap_err().to_string();
+        let config = Config::load_with(&Args::default(), environment).unwrap();
+        let database = config.storage.database.as_ref().unwrap();
+        assert_eq!((database.connections_max, database.spool_bytes_max), (10, None));
+        let shown = format!("{} {config:?}", config.report());
+        assert!(!shown.contains("password"), "{shown}");
+
+        fn other(name: &str) -> Option<String> {
+            (name == "DATABASE_URL").then(|| "mysql://user:password@db/kapsel".to_owned())
+        }
+        let message = Config::load_with(&Args::default(), other).unwrap_err().to_string();
         assert!(message.starts_with("DATABASE_URL") && !message.contains("password"), "{message}");
+    }
+
+    #[test]
+    fn settings_of_the_database_have_bounds() {
+        for (line, setting) in [
+            ("database_max_connections = 2", "DATABASE_MAX_CONNECTIONS"),
+            ("spool = \"maybe\"", "KAPSEL_SPOOL"),
+            ("event_retention_days = 0", "KAPSEL_EVENT_RETENTION_DAYS"),
+            ("event_retention_days = 100", "KAPSEL_ATTEMPT_RETENTION_DAYS"),
+        ] {
+            let (_folder, args) = file(line);
+            let message = load(&args).unwrap_err().to_string();
+            assert!(message.starts_with(setting), "{message}");
+        }
     }
 }

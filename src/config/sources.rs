@@ -107,6 +107,7 @@ impl Sources {
         match value {
             toml::Value::String(text) => Ok(text),
             toml::Value::Integer(number) => Ok(number.to_string()),
+            toml::Value::Boolean(is_on) => Ok(is_on.to_string()),
             toml::Value::Array(items) => {
                 let texts: Option<Vec<_>> = items.iter().map(toml::Value::as_str).collect();
                 Ok(texts.ok_or_else(|| fail("must be a list of strings"))?.join(","))

@@ -129,8 +129,8 @@ impl StoredEndpoint {
         let unfit = |error| StoreError::corrupt("an endpoint that cannot be stored", error);
         let config = serde_json::to_string(&endpoint.config).map_err(unfit)?;
         let secrets = endpoint.secrets.to_stored().map_err(unfit)?;
-        let version = i64::try_from(endpoint.version)
-            .map_err(|error| StoreError::corrupt("an endpoint's version", error))?;
+        let version =
+            i64::try_from(endpoint.version).map_err(|error| StoreError::corrupt("an endpoint's version", error))?;
         Ok(StoredEndpoint { endpoint, config, secrets, version })
     }
 

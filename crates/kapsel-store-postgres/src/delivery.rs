@@ -4,12 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kapsel_core::{
-    DeliveryRef, EndpointId, Event, EventId, FinalReason, InstanceId, Lease, TenantId, Timestamp,
-};
-use kapsel_store::{
-    ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneScan, Settled, Settlement, StoreError,
-};
+use kapsel_core::{DeliveryRef, EndpointId, Event, EventId, FinalReason, InstanceId, Lease, TenantId, Timestamp};
+use kapsel_store::{ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneScan, Settled, Settlement, StoreError};
 use uuid::Uuid;
 
 use crate::error::Failure;
@@ -142,11 +138,7 @@ async fn claim(session: &Session, now: Timestamp, request: &ClaimRequest) -> Res
     rows.iter().map(claimed).collect()
 }
 
-async fn with_events(
-    session: &Session,
-    lease: Lease,
-    claimed: Vec<Claimed>,
-) -> Result<Vec<ClaimedDelivery>, Failure> {
+async fn with_events(session: &Session, lease: Lease, claimed: Vec<Claimed>) -> Result<Vec<ClaimedDelivery>, Failure> {
     if claimed.is_empty() {
         return Ok(Vec::new());
     }

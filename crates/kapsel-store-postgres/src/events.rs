@@ -158,9 +158,7 @@ impl Cursor {
         let rows = match self.filter.endpoint_id {
             Some(endpoint_id) if wants(DeliveryState::Delivered) => {
                 let endpoint_id = endpoint_id.stored();
-                session
-                    .query(&sql::EVENT_IDS_OF_ENDPOINT, &[&tenant_id, &from, &below, &page, &endpoint_id])
-                    .await?
+                session.query(&sql::EVENT_IDS_OF_ENDPOINT, &[&tenant_id, &from, &below, &page, &endpoint_id]).await?
             }
             endpoint_id => {
                 let statement = match endpoint_id {

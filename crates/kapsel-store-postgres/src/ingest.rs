@@ -42,7 +42,8 @@ impl IngestStore for PostgresStore {
                     return Err(StoreError::Unavailable { message, cause: None });
                 }
             }
-            open = portion.into_iter().zip(done).filter(|(_, answer)| answer.is_none()).map(|(index, _)| index).collect();
+            open =
+                portion.into_iter().zip(done).filter(|(_, answer)| answer.is_none()).map(|(index, _)| index).collect();
             if !later.is_empty() {
                 // Mostly the answer is there by now, for all of them at once.
                 let known = self.look_up(now, batch, &later).await?;
@@ -96,7 +97,10 @@ impl PostgresStore {
             }
             collisions += 1;
             if collisions >= TRIES_MAX {
-                return Err(StoreError::Unavailable { message: "two transactions collide again and again", cause: None });
+                return Err(StoreError::Unavailable {
+                    message: "two transactions collide again and again",
+                    cause: None,
+                });
             }
             tokio::time::sleep(self.collision_wait(collisions)).await;
         }
@@ -238,11 +242,7 @@ impl<'a> Columns<'a> {
         }
     }
 
-    async fn insert(
-        &self,
-        session: &Session,
-        now: Timestamp,
-    ) -> Result<HashMap<EventId, Option<Original>>, Failure> {
+    async fn insert(&self, session: &Session, now: Timestamp) -> Result<HashMap<EventId, Option<Original>>, Failure> {
         let (keys, deliveries) = (&self.keys, &self.deliveries);
         let rows = session
             .query(

@@ -66,9 +66,8 @@ async fn applied(session: &Session) -> Result<Vec<Applied>, Failure> {
 
 /// Makes the role of the management API, which all databases of a server share, and lets `user` take it on.
 async fn make_api_role(session: &Session, user: &str) -> Result<(), OpenError> {
-    let by_hand = || {
-        format!("let an administrator run: CREATE ROLE {API_ROLE} NOLOGIN; GRANT {API_ROLE} TO {}", quoted(user))
-    };
+    let by_hand =
+        || format!("let an administrator run: CREATE ROLE {API_ROLE} NOLOGIN; GRANT {API_ROLE} TO {}", quoted(user));
     let rights = |failure| lacking(failure, by_hand);
     let exists = format!("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = '{API_ROLE}'");
     if session.text(&exists).await.map_err(OpenError::database)?.is_none() {

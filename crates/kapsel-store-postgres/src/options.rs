@@ -216,6 +216,8 @@ mod tests {
         assert!(problem("postgres://u:geheim@h:port/db").contains("DATABASE_URL"));
         assert!(problem("postgres://u:geheim@h/db?no_such_setting=1").contains("no_such_setting"));
         assert!(problem("postgres://h/db").contains("names no user"));
-        assert!(problem("postgres://u:geheim@h/db?sslmode=verify-ca&sslrootcert=/no/such/file").contains("/no/such/file"));
+        assert!(
+            problem("postgres://u:geheim@h/db?sslmode=verify-ca&sslrootcert=/no/such/file").contains("/no/such/file")
+        );
     }
 }

@@ -98,12 +98,7 @@ const TABLES: [Table; 5] = [
         ahead: Duration::from_secs(45 * 24 * 3_600),
     },
     // Keys live for seven days at most.
-    Table {
-        name: "idempotency_keys",
-        key: Key::Bucket,
-        step: Step::Day,
-        ahead: Duration::from_secs(10 * 24 * 3_600),
-    },
+    Table { name: "idempotency_keys", key: Key::Bucket, step: Step::Day, ahead: Duration::from_secs(10 * 24 * 3_600) },
 ];
 
 impl Table {
@@ -206,13 +201,7 @@ async fn partitions_of(session: &Session, table: &Table) -> Result<Vec<String>, 
 
 /// Makes a table, moves into it what belongs there, and attaches it: unlike `CREATE TABLE … PARTITION OF`, that keeps
 /// nobody from writing to the other partitions meanwhile.
-async fn make(
-    session: &Session,
-    table: &Table,
-    period: Period,
-    partition: &str,
-    wait: &str,
-) -> Result<(), Failure> {
+async fn make(session: &Session, table: &Table, period: Period, partition: &str, wait: &str) -> Result<(), Failure> {
     session.run(wait).await?;
     // One instance at a time; it may have been made while we waited.
     session.query(&sql::MIGRATION_LOCK, &[]).await?;

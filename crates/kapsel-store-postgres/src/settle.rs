@@ -22,11 +22,7 @@ use crate::store::PostgresStore;
 const TRIES_MAX: u32 = 10;
 
 impl PostgresStore {
-    pub(crate) async fn settle_batch(
-        &self,
-        now: Timestamp,
-        batch: &[Settlement],
-    ) -> Result<Vec<Settled>, StoreError> {
+    pub(crate) async fn settle_batch(&self, now: Timestamp, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
         let mut settled = vec![Settled::Stale; batch.len()];
         let mut left: Vec<usize> = (0..batch.len()).collect();
         while !left.is_empty() {
@@ -150,9 +146,8 @@ impl<'a> Columns<'a> {
         let deliveries = || attempts().map(|attempt| attempt.delivery);
         let heads = || attempts().map(|attempt| attempt.outcome.head());
         let decisions = || settlements.iter().map(|settlement| settlement.decision.next);
-        let number = |number: u32| {
-            i32::try_from(number).map_err(|error| StoreError::corrupt("the number of an attempt", error))
-        };
+        let number =
+            |number: u32| i32::try_from(number).map_err(|error| StoreError::corrupt("the number of an attempt", error));
         Ok(Columns {
             tenant_id: deliveries().map(|delivery| delivery.tenant_id.stored()).collect(),
             event_id: deliveries().map(|delivery| delivery.event_id.stored()).collect(),

@@ -54,11 +54,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub async fn open(
-        options: &PostgresOptions,
-        entropy: Arc<dyn Entropy>,
-        now: Timestamp,
-    ) -> Result<Self, OpenError> {
+    pub async fn open(options: &PostgresOptions, entropy: Arc<dyn Entropy>, now: Timestamp) -> Result<Self, OpenError> {
         let (config, tls) = options.connection()?;
         let connector = Arc::new(Connector::new(config, tls, Arc::clone(&entropy)));
         let session = guard::first_session(&connector, options).await?;

@@ -8,9 +8,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::open_error::OpenError;
@@ -37,18 +35,15 @@ pub(crate) fn connector(verify: Verify, root_file: Option<&Path>) -> Result<Make
         .with_safe_default_protocol_versions()
         .map_err(|error| OpenError::Tls { problem: "cannot be set up".to_owned(), source: error.into() })?;
     let config = match verify {
-        Verify::Nothing => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
-            .with_no_client_auth(),
+        Verify::Nothing => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider))).with_no_client_auth()
+        }
         Verify::Certificate => {
-            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(root_file)?), provider)
-                .build()
-                .map_err(|error| OpenError::Tls { problem: "cannot be set up".to_owned(), source: error.into() })?;
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyName(verifier)))
-                .with_no_client_auth()
+            let verifier =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots(root_file)?), provider)
+                    .build()
+                    .map_err(|error| OpenError::Tls { problem: "cannot be set up".to_owned(), source: error.into() })?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName(verifier))).with_no_client_auth()
         }
         Verify::CertificateAndName => builder.with_root_certificates(roots(root_file)?).with_no_client_auth(),
     };
@@ -101,12 +96,7 @@ impl ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            certificate,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -115,12 +105,7 @@ impl ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            certificate,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -65,9 +65,8 @@ impl Upkeep {
         let report = match self.has_right(now).await? {
             true => {
                 let retention = self.store.retention();
-                let keep_up = |session: Arc<Session>| async move {
-                    partitions::keep_up(&session, now, retention, false).await
-                };
+                let keep_up =
+                    |session: Arc<Session>| async move { partitions::keep_up(&session, now, retention, false).await };
                 self.store.upkeep().with(keep_up).await?
             }
             false => {

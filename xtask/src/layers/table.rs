@@ -50,6 +50,8 @@ pub(super) const HARNESS_OWNER: &str = "kapsel-store";
 pub(super) const HARNESS_FEATURE: &str = "contract-suite";
 /// The verifier must be usable by people who do not trust Kapsel: nothing of Kapsel is in it, not even in its tests.
 pub(super) const FREE_OF_KAPSEL: &[&str] = &["kapsel-verification", "kapsel-verify", "xtask"];
+/// The one edge across, in tests only: the differential test of the first compares all engines with each other.
+pub(super) const COMPARED_ENGINES: (&str, &str) = ("kapsel-store-postgres", "kapsel-store-sqlite");
 /// The engines as Rust code names them.
 pub(super) const ENGINES: &[&str] = &["kapsel_store_sqlite", "kapsel_store_postgres"];
 

@@ -32,7 +32,10 @@ fn sound() -> Vec<Crate> {
             "kapsel-store-sqlite",
             vec![normal("kapsel-core"), normal("kapsel-store"), sqlite_dev, normal("rusqlite")],
         ),
-        node("kapsel-store-postgres", vec![normal("kapsel-store"), normal("tokio-postgres")]),
+        node(
+            "kapsel-store-postgres",
+            vec![normal("kapsel-store"), normal("tokio-postgres"), dev("kapsel-store-sqlite")],
+        ),
         node(
             "kapsel-delivery",
             vec![normal("kapsel-store"), with_features(normal("hyper-util"), &["client-legacy"]), normal("rustls")],
@@ -78,6 +81,7 @@ fn every_edge_that_points_up_or_sideways_is_caught() {
         ("kapsel-verification", "kapsel-core"),
         ("kapsel-store", "kapsel-store-sqlite"),
         ("kapsel-store-sqlite", "kapsel-store-postgres"),
+        ("kapsel-store-postgres", "kapsel-store-sqlite"),
         ("kapsel-store-sqlite", "kapsel-delivery"),
         ("kapsel-store-postgres", "kapsel-api"),
         ("kapsel-delivery", "kapsel-store-sqlite"),

@@ -11,7 +11,8 @@
 //! kapsel_store::contract_suite!(fresh);
 //! ```
 //!
-//! Cases are grouped by theme, one file each. [`differential`] compares engines with each other on random operations.
+//! Cases are grouped by theme, one file each. [`differential`] compares engines with each other on random operations;
+//! [`load`] is for measuring them.
 
 #![allow(
     clippy::expect_used,
@@ -30,6 +31,7 @@ pub mod claim;
 pub mod differential;
 pub mod ingest;
 pub mod lanes;
+pub mod load;
 pub mod pages;
 pub mod settle;
 pub mod tenants;

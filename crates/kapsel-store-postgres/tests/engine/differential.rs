@@ -1,0 +1,46 @@
+//! The same random operations on all engines: the answers are equal.
+
+use std::sync::Arc;
+
+use kapsel_core::{Entropy as _, SystemEntropy};
+use kapsel_store::contract::differential;
+use kapsel_store::{MemoryStore, Store};
+use kapsel_store_sqlite::{SqliteOptions, SqliteStore};
+
+use crate::support::fresh_store;
+
+const STEPS: usize = 500;
+
+async fn compare(seed: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = SqliteStore::open(SqliteOptions::new(folder.path())).unwrap();
+    let postgres = fresh_store().await;
+    let engines: [(&str, Arc<dyn Store>); 3] = [
+        ("memory", Arc::new(MemoryStore::new())),
+        ("SQLite", Arc::new(sqlite.clone())),
+        ("PostgreSQL", Arc::new(postgres.clone())),
+    ];
+    differential::run(seed, STEPS, &engines).await;
+    sqlite.close().await;
+    postgres.close().await;
+}
+
+/// Side by side: most of the time goes into waiting for the disk.
+async fn compare_all(seeds: impl Iterator<Item = u64>) {
+    let runs: Vec<_> = seeds.map(|seed| tokio::spawn(compare(seed))).collect();
+    for run in runs {
+        run.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_engines_agree_on_the_known_seeds() {
+    compare_all(0..6).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_engines_agree_on_fresh_seeds() {
+    let seeds: Vec<_> = (0..2).map(|_| SystemEntropy.next_u64()).collect();
+    println!("seeds {seeds:?}");
+    compare_all(seeds.into_iter()).await;
+}

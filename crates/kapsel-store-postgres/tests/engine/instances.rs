@@ -1,0 +1,190 @@
+//! Several instances on one database: no work is done twice, and no key is used twice.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kapsel_core::{DeliveryId, Endpoint};
+use kapsel_store::{
+    AdminStore as _, ChangeSeq, ClaimRequest, DeliveryStore as _, EventFilter, Ingested, LaneQuota, NewEvent,
+};
+use kapsel_store_postgres::PostgresStore;
+use test_harness::postgres::shared;
+
+use crate::support::{World, key, migrated_database, open, options};
+
+async fn instances<const N: usize>() -> [PostgresStore; N] {
+    let database = migrated_database().await;
+    let mut stores = Vec::new();
+    for _ in 0..N {
+        stores.push(open(&options(shared(), &database)).await.unwrap());
+    }
+    stores.try_into().unwrap()
+}
+
+/// However many claim at once, each delivery goes to one of them, and none is left behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_of_many_instances_share_the_work_out() {
+    let stores = instances::<3>().await;
+    let world = World::new();
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for _ in 0..4 {
+        endpoints.push(world.endpoint(&stores[0]).await);
+    }
+    for endpoint in &endpoints {
+        let batch = (0..150).map(|_| world.event(endpoint)).collect();
+        world.insert(&stores[0], batch).await.unwrap();
+    }
+    let lanes: Vec<_> = endpoints.iter().map(|endpoint| LaneQuota { endpoint_id: endpoint.id, quota: 7 }).collect();
+    let mut claimers = Vec::new();
+    for store in &stores {
+        for _ in 0..2 {
+            let (store, lanes, lease, now) = (store.clone(), lanes.clone(), world.lease(), world.now());
+            claimers.push(tokio::spawn(async move {
+                let mut claimed: Vec<DeliveryId> = Vec::new();
+                let mut empty = 0;
+                // Rows that others have locked are passed over, so one empty answer does not mean the end.
+                while empty < 20 {
+                    let request = ClaimRequest { lease, lanes: lanes.clone(), body_bytes_max: usize::MAX };
+                    let more = store.delivery_claim_due(now, request).await.unwrap();
+                    empty = if more.is_empty() { empty + 1 } else { 0 };
+                    claimed.extend(more.iter().map(|claimed| claimed.delivery.id));
+                }
+                claimed
+            }));
+        }
+    }
+    let mut all = Vec::new();
+    for claimer in claimers {
+        all.extend(claimer.await.unwrap());
+    }
+    assert_eq!(all.len(), 600, "each once");
+    assert_eq!(all.into_iter().collect::<HashSet<_>>().len(), 600);
+}
+
+/// One wins, whatever the moment; the others are told who. Around midnight the use falls into different buckets for
+/// instances whose clocks differ a little.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_used_by_many_at_the_same_moment_is_used_once() {
+    let stores = instances::<3>().await;
+    let world = World::new();
+    let endpoint = world.endpoint(&stores[0]).await;
+    // The test clock begins at midnight: a window of a day ends at midnight too.
+    let window = Duration::from_secs(24 * 3_600);
+    for round in 0..40_u64 {
+        let text = format!("key {round}");
+        let mut tasks = Vec::new();
+        for (place, store) in stores.iter().enumerate() {
+            for copy in 0..2_u64 {
+                let new = NewEvent { key: Some(key(&text, window)), ..world.event(&endpoint) };
+                // From 90 s before midnight to 90 s after it.
+                let skew = [-90_i64, 0, 90][place] * 1_000_000;
+                let now = kapsel_core::Timestamp::from_unix_micros(world.now().unix_micros() + skew);
+                let now = now + Duration::from_millis(copy * round);
+                let store = store.clone();
+                tasks.push(tokio::spawn(async move {
+                    let id = new.event.id;
+                    let answer =
+                        kapsel_store::IngestStore::event_insert_batch(&store, now, Arc::new(vec![new])).await.unwrap();
+                    (id, answer[0])
+                }));
+            }
+        }
+        let mut created = Vec::new();
+        let mut originals = HashSet::new();
+        for task in tasks {
+            match task.await.unwrap() {
+                (id, Ingested::Created) => created.push(id),
+                (_, Ingested::Replay { original }) => _ = originals.insert(original),
+                (_, other) => panic!("round {round}: {other:?}"),
+            }
+        }
+        assert_eq!(created.len(), 1, "round {round}: {created:?}");
+        assert_eq!(originals, HashSet::from([created[0]]), "round {round}");
+    }
+    let listed = stores[0]
+        .event_list(endpoint.tenant_id, EventFilter::default(), 1_000, world.now() + Duration::from_secs(200))
+        .await
+        .unwrap();
+    assert_eq!(listed.len(), 40);
+}
+
+/// Batches with the same keys in any order do not lock each other out.
+#[tokio::test(flavor = "multi_thread")]
+async fn overlapping_batches_of_many_instances_end() {
+    let stores = instances::<3>().await;
+    let world = World::new();
+    let endpoint = world.endpoint(&stores[0]).await;
+    let window = Duration::from_secs(3_600);
+    let mut tasks = Vec::new();
+    for (place, store) in stores.iter().enumerate() {
+        let mut batch: Vec<NewEvent> = (0..200)
+            .map(|number| NewEvent { key: Some(key(&format!("k{number}"), window)), ..world.event(&endpoint) })
+            .collect();
+        batch.rotate_left(place * 61);
+        let (store, now) = (store.clone(), world.now());
+        tasks.push(tokio::spawn(async move {
+            kapsel_store::IngestStore::event_insert_batch(&store, now, Arc::new(batch)).await.unwrap()
+        }));
+    }
+    let mut created = 0;
+    for task in tasks {
+        created += task.await.unwrap().iter().filter(|answer| **answer == Ingested::Created).count();
+    }
+    assert_eq!(created, 200);
+}
+
+/// A storm of one key in one batch is answered without a round trip for each.
+#[tokio::test]
+async fn many_copies_in_one_batch_are_one_event() {
+    let [store] = instances::<1>().await;
+    let world = World::new();
+    let endpoint = world.endpoint(&store).await;
+    let window = Duration::from_secs(3_600);
+    let batch: Vec<NewEvent> =
+        (0..500).map(|_| NewEvent { key: Some(key("same", window)), ..world.event(&endpoint) }).collect();
+    let original = batch[0].event.id;
+    let answers = world.insert(&store, batch).await.unwrap();
+    assert_eq!(answers[0], Ingested::Created);
+    assert!(answers[1..].iter().all(|answer| *answer == Ingested::Replay { original }));
+}
+
+/// Who reads on from the last change it saw misses none, however many change at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_made_by_many_instances_are_all_seen() {
+    let stores = instances::<3>().await;
+    let world = Arc::new(World::new());
+    let reader = stores[0].clone();
+    let (done, is_done) = tokio::sync::watch::channel(false);
+    let reading = tokio::spawn(async move {
+        let (mut seen, mut since) = (HashSet::new(), ChangeSeq::default());
+        loop {
+            let is_last = *is_done.borrow();
+            for change in reader.endpoint_changes(since, 10).await.unwrap() {
+                assert!(change.seq > since);
+                since = change.seq;
+                seen.insert(change.id);
+            }
+            if is_last && reader.endpoint_changes(since, 1).await.unwrap().is_empty() {
+                return seen;
+            }
+        }
+    });
+    let mut writers = Vec::new();
+    for store in stores {
+        let world = Arc::clone(&world);
+        writers.push(tokio::spawn(async move {
+            let mut made = Vec::new();
+            for _ in 0..40 {
+                made.push(world.endpoint(&store).await.id);
+            }
+            made
+        }));
+    }
+    let mut made = HashSet::new();
+    for writer in writers {
+        made.extend(writer.await.unwrap());
+    }
+    done.send_replace(true);
+    assert_eq!(reading.await.unwrap(), made);
+}
