@@ -7,7 +7,7 @@ use kapsel_store::schema::Migration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::time::Instant;
 
-use crate::migrate::{self, MIGRATIONS, MigrateError};
+use crate::migrate::{self, MigrateError};
 use crate::open_error::OpenError;
 
 /// SQLite before 3.51.3 can damage a database in WAL mode when two connections write and checkpoint at once.
@@ -52,12 +52,12 @@ pub(crate) struct WriterSource {
 }
 
 impl WriterSource {
-    /// The database in `file` with this program's schema.
-    pub(crate) fn new(file: &Path, cache_bytes: usize) -> Self {
+    /// The database in `file` with the schema of `migrations`.
+    pub(crate) fn new(file: &Path, cache_bytes: usize, migrations: &'static [Migration]) -> Self {
         WriterSource {
             file: file.to_owned(),
             cache_bytes,
-            migrations: MIGRATIONS,
+            migrations,
             // Tests do not wait.
             reopen_pause: if cfg!(test) { Duration::ZERO } else { REOPEN_PAUSE },
             #[cfg(test)]
@@ -169,11 +169,12 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     use super::*;
+    use crate::migrate::MIGRATIONS;
 
     fn fresh(folder: &Path) -> WriterSource {
         let file = folder.join("test.db");
         std::fs::write(&file, "").unwrap();
-        WriterSource::new(&file, 1024 * 1024)
+        WriterSource::new(&file, 1024 * 1024, MIGRATIONS)
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use crate::open_error::OpenError;
 
-const DATABASE_FILE: &str = "kapsel.db";
 const LOCK_FILE: &str = "kapsel.lock";
 
 /// A data folder that this process holds. The lock ends with the value, and with the process however it dies.
@@ -18,12 +17,12 @@ pub(crate) struct DataFolder {
 }
 
 impl DataFolder {
-    /// Makes the folder if there is none, and takes its lock.
+    /// Makes the folder and the database file `database` in it if they are not there, and takes the folder's lock.
     ///
     /// # Errors
     /// [`OpenError::FolderInUse`] if another store has it open, here or in another process; [`OpenError::Folder`] if it
     /// cannot be made or written.
-    pub(crate) fn take(folder: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn take(folder: &Path, database: &str) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Folder { folder: folder.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         let lock = private_file(&folder.join(LOCK_FILE)).map_err(failed)?;
@@ -31,7 +30,7 @@ impl DataFolder {
             TryLockError::WouldBlock => OpenError::FolderInUse { folder: folder.to_owned() },
             TryLockError::Error(source) => failed(source),
         })?;
-        let database = folder.join(DATABASE_FILE);
+        let database = folder.join(database);
         // SQLite would make the file readable for everybody; the write-ahead log takes its mode from it.
         private_file(&database).map_err(failed)?;
         // The names of the new files are durable only once the folder is.

@@ -3,7 +3,8 @@
 //! **Is:** one thread that owns the only connection that writes and puts whatever waits into one transaction, so that
 //! many callers share one wait for the disk; a few connections that read; a schema in numbered migrations; statements in
 //! files of their own. What [`IngestStore`](kapsel_store::IngestStore) answers after its commit survives the death of
-//! the process and of the machine (WAL, `synchronous=FULL`).
+//! the process and of the machine (WAL, `synchronous=FULL`). With the same writer, in a folder of its own:
+//! [`SqliteSpool`], where events wait for a store that is away.
 //!
 //! **Is not:** it is not shared between processes, the folder's lock keeps a second one out. It reads no clock for what
 //! it stores; `now` is always a parameter. It knows nothing of HTTP, retries or signatures.
@@ -27,6 +28,7 @@ mod migrate;
 mod open_error;
 mod readers;
 mod rows;
+mod spool;
 mod statements;
 mod stats;
 mod status;
@@ -36,5 +38,6 @@ mod tests;
 mod writer;
 
 pub use open_error::OpenError;
+pub use spool::{SpoolOptions, SqliteSpool};
 pub use stats::WriteStats;
 pub use store::{SqliteOptions, SqliteStore};

@@ -5,9 +5,13 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::statements;
 
-/// All migrations in their order.
+/// All migrations of a store in their order.
 pub(crate) const MIGRATIONS: &[Migration] =
     &[Migration { version: 1, name: "0001_initial", sql: include_str!("../migrations/0001_initial.sql") }];
+
+/// All migrations of a spool, which is a database of its own.
+pub(crate) const SPOOL_MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "0001_spool", sql: include_str!("../migrations/spool/0001_spool.sql") }];
 
 /// Why the schema cannot be brought up to date.
 #[derive(Debug)]
@@ -107,9 +111,11 @@ mod tests {
 
     #[test]
     fn versions_count_from_one_and_names_say_so() {
-        for (migration, version) in MIGRATIONS.iter().zip(1..) {
-            assert_eq!(migration.version, version);
-            assert!(migration.name.starts_with(&format!("{version:04}_")), "{}", migration.name);
+        for migrations in [MIGRATIONS, SPOOL_MIGRATIONS] {
+            for (migration, version) in migrations.iter().zip(1..) {
+                assert_eq!(migration.version, version);
+                assert!(migration.name.starts_with(&format!("{version:04}_")), "{}", migration.name);
+            }
         }
     }
 }

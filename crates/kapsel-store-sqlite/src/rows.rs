@@ -48,7 +48,8 @@ pub(crate) fn bytes(row: &Row<'_>, column: usize) -> Result<Bytes, Failure> {
     Ok(stored.map(Bytes::copy_from_slice).unwrap_or_default())
 }
 
-fn headers(row: &Row<'_>, column: usize) -> Result<HeaderBlock, Failure> {
+/// The header block in a column.
+pub(crate) fn headers(row: &Row<'_>, column: usize) -> Result<HeaderBlock, Failure> {
     HeaderBlock::from_stored(bytes(row, column)?).map_err(|error| corrupt("a header block", error))
 }
 

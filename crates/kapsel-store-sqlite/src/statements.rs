@@ -68,4 +68,11 @@ statements! {
     System QUEUE_RELEASE_ALL = "queue_release_all";
     System QUEUE_RELEASE_IF_LEASED = "queue_release_if_leased";
     System QUEUE_RETRY_IF_LEASED = "queue_retry_if_leased";
+    System SPOOL_EXISTS = "spool_exists";
+    System SPOOL_INSERT = "spool_insert";
+    System SPOOL_KEY_FIND = "spool_key_find";
+    System SPOOL_READ = "spool_read";
+    System SPOOL_REMOVE = "spool_remove";
+    System SPOOL_TOTALS_ADD = "spool_totals_add";
+    System SPOOL_TOTALS_READ = "spool_totals_read";
 }

@@ -6,10 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::connection::WriterSource;
 use crate::folder::DataFolder;
 use crate::idempotency::Position;
+use crate::migrate::MIGRATIONS;
 use crate::open_error::OpenError;
 use crate::readers::Readers;
 use crate::stats::{Counters, WriteStats};
 use crate::writer::Writer;
+
+/// The database in the data folder.
+const DATABASE_FILE: &str = "kapsel.db";
 
 /// Memory for pages that a reading connection keeps.
 const READER_CACHE_BYTES: usize = 2 * 1024 * 1024;
@@ -56,8 +60,8 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`].
     pub fn open(options: SqliteOptions) -> Result<Self, OpenError> {
-        let folder = DataFolder::take(&options.folder)?;
-        let source = WriterSource::new(folder.database(), options.writer_cache_bytes);
+        let folder = DataFolder::take(&options.folder, DATABASE_FILE)?;
+        let source = WriterSource::new(folder.database(), options.writer_cache_bytes, MIGRATIONS);
         #[cfg(test)]
         let faults = source.faults.clone();
         let connection = source.open()?;

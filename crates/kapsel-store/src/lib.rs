@@ -2,8 +2,9 @@
 //!
 //! **Is:** four traits cut by who uses them, [`IngestStore`], [`DeliveryStore`], [`AdminStore`] and their sum
 //! [`Store`]; the values that go in and come out; the [`EndpointDirectory`] that keeps the endpoints ready in memory;
-//! the [`Handoff`] through which a freshly stored delivery reaches the local dispatcher; the in-memory engine; and the
-//! contract suite that every engine passes (`contract`, behind the feature `contract-suite`).
+//! the [`Handoff`] through which a freshly stored delivery reaches the local dispatcher; the local [`spool`] in front of
+//! a store that can be away; the in-memory engine; and the contract suite that every engine passes (`contract`, behind
+//! the feature `contract-suite`).
 //!
 //! **Is not:** it names no SQL type and no driver, opens no file and no socket, and reads no clock: `now` is always a
 //! parameter.
@@ -20,6 +21,7 @@ pub mod handoff;
 pub mod ingest;
 pub mod memory;
 pub mod schema;
+pub mod spool;
 pub mod standing;
 
 pub use admin::{
@@ -31,6 +33,7 @@ pub use error::StoreError;
 pub use handoff::{Handoff, Slot};
 pub use ingest::{IngestStore, Ingested, NewDelivery, NewEvent};
 pub use memory::MemoryStore;
+pub use spool::{SpoolDrain, SpoolGauge, SpoolSettings, SpoolState, SpoolStatus, SpoolStore, SpooledStore};
 
 /// Everything that an engine does.
 pub trait Store: IngestStore + DeliveryStore + AdminStore {}

@@ -1,27 +1,44 @@
-//! Every statement against the real schema: it can be prepared, it names its tenant, and it takes no long way.
+//! Every statement against the real schema, that of a store or that of a spool: it can be prepared, it names its tenant,
+//! and it takes no long way.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::Connection;
 
-use crate::migrate::{MIGRATIONS, migrate};
+use crate::migrate::{MIGRATIONS, SPOOL_MIGRATIONS, migrate};
 use crate::statements::{self as sql, ALL, Scope};
 
 /// Tables whose rows belong to a tenant.
 const TENANT_TABLES: &[&str] = &["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes"];
 
-fn migrated() -> Connection {
-    let mut connection = Connection::open_in_memory().unwrap();
-    migrate(&mut connection, MIGRATIONS).unwrap();
-    connection
+/// The databases that statements are written for.
+struct Schemas {
+    store: Connection,
+    spool: Connection,
+}
+
+impl Schemas {
+    /// The one that the statement `name` is for. Those of the migrations are for both, and tried on the store's.
+    fn of(&self, name: &str) -> &Connection {
+        if name.starts_with("spool_") { &self.spool } else { &self.store }
+    }
+}
+
+fn migrated() -> Schemas {
+    let [store, spool] = [MIGRATIONS, SPOOL_MIGRATIONS].map(|migrations| {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, migrations).unwrap();
+        connection
+    });
+    Schemas { store, spool }
 }
 
 #[test]
 fn every_statement_can_be_prepared() {
-    let connection = migrated();
+    let schemas = migrated();
     for (_, name, text) in ALL {
-        connection.prepare(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        schemas.of(name).prepare(text).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }
 
@@ -78,6 +95,19 @@ fn modules_that_serve_the_api_use_statements_of_a_tenant() {
     }
 }
 
+/// Spooled events keep their owner, though they are read and removed for everybody alike.
+#[test]
+fn what_is_spooled_names_its_tenant() {
+    for text in [sql::SPOOL_INSERT, sql::SPOOL_READ] {
+        assert!(words(text).contains(&"tenant_id"));
+    }
+    let spooled = ALL.iter().filter(|(_, name, _)| name.starts_with("spool_"));
+    assert!(spooled.clone().count() > 5);
+    for (scope, name, _) in spooled {
+        assert_eq!(*scope, Scope::System, "{name}");
+    }
+}
+
 fn plan(connection: &Connection, text: &str) -> Vec<String> {
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
     let parameters = vec![rusqlite::types::Null; statement.parameter_count()];
@@ -87,12 +117,12 @@ fn plan(connection: &Connection, text: &str) -> Vec<String> {
 
 #[test]
 fn no_statement_looks_at_all_rows_of_a_large_table() {
-    let connection = migrated();
+    let schemas = migrated();
     // The first looks at every queued row, once, when a process starts; the second reads a table of a few rows.
     let exempt = ["queue_release_all", "migration_list"];
     let mut steps = 0;
     for (_, name, text) in ALL.iter().filter(|(_, name, _)| !exempt.contains(name)) {
-        for step in plan(&connection, text) {
+        for step in plan(schemas.of(name), text) {
             let is_scan = step.starts_with("SCAN") && step != "SCAN CONSTANT ROW";
             assert!(!is_scan && !step.contains("AUTOMATIC"), "{name}: {step}");
             steps += 1;
@@ -103,9 +133,9 @@ fn no_statement_looks_at_all_rows_of_a_large_table() {
 
 #[test]
 fn no_list_is_sorted_in_memory() {
-    let connection = migrated();
+    let schemas = migrated();
     for (_, name, text) in ALL {
-        for step in plan(&connection, text) {
+        for step in plan(schemas.of(name), text) {
             assert!(!step.contains("TEMP B-TREE"), "{name}: {step}");
         }
     }
@@ -113,7 +143,7 @@ fn no_list_is_sorted_in_memory() {
 
 #[test]
 fn hot_statements_go_by_their_keys() {
-    let connection = migrated();
+    let schemas = migrated();
     let expected = [
         ("event_exists", sql::EVENT_EXISTS, "USING COVERING INDEX sqlite_autoindex_events_1 (tenant_id=? AND id=?)"),
         ("event_read", sql::EVENT_READ, "USING INDEX sqlite_autoindex_events_1 (tenant_id=? AND id=?)"),
@@ -131,16 +161,20 @@ fn hot_statements_go_by_their_keys() {
         ),
         ("event_ids_of_tenant", sql::EVENT_IDS_OF_TENANT, "(tenant_id=? AND id>? AND id<?)"),
         ("event_ids_of_endpoint", sql::EVENT_IDS_OF_ENDPOINT, "events_by_endpoint (endpoint_id=? AND id>? AND id<?)"),
+        ("spool_exists", sql::SPOOL_EXISTS, "spool_by_id (id=?)"),
+        ("spool_key_find", sql::SPOOL_KEY_FIND, "spool_by_key (endpoint_id=? AND key_hash=?)"),
+        ("spool_read", sql::SPOOL_READ, "PRIMARY KEY (rowid>?)"),
+        ("spool_remove", sql::SPOOL_REMOVE, "PRIMARY KEY (rowid=?)"),
     ];
     for (name, text, key) in expected {
-        let plan = plan(&connection, text);
+        let plan = plan(schemas.of(name), text);
         assert!(plan.iter().any(|step| step.contains(key)), "{name}: {plan:?}");
     }
 }
 
 #[test]
 fn a_look_at_a_lane_costs_the_same_however_long_it_is() {
-    let connection = migrated();
+    let connection = migrated().store;
     let steps = |queued: i64| {
         for due_at in 0..queued {
             let row = "INSERT INTO queue VALUES (zeroblob(16), ?1, randomblob(16), x'', x'', NULL, NULL, 0, 0, 0)";

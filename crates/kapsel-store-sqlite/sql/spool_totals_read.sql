@@ -1,0 +1,2 @@
+-- spool_totals_read
+SELECT changes, events, bytes FROM spool_totals WHERE id = 1
