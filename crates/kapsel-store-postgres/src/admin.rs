@@ -41,7 +41,8 @@ impl AdminStore for PostgresStore {
         after: Option<EndpointId>,
         limit: usize,
     ) -> Result<Vec<Endpoint>, StoreError> {
-        let after = after.map(|id| id.stored());
+        // No endpoint has the smallest id.
+        let after = after.unwrap_or(EndpointId::MIN).stored();
         let list = |session: Arc<Session>| async move {
             let rows = session.query(&sql::ENDPOINT_LIST, &[&tenant_id.stored(), &after, &stored(limit)]).await?;
             rows.iter().map(rows::endpoint).collect()

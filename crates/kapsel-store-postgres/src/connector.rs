@@ -23,9 +23,10 @@ pub(crate) const API_ROLE: &str = "kapsel_api";
 
 /// Settings of every connection. What the engine asks goes by an index of its own, one row after the other; a planner
 /// that has seen an empty table once must not keep to reading it whole. Databases that lack a setting do without.
-const PLANNER_SETTINGS: &[&str] = &[
+pub(crate) const PLANNER_SETTINGS: &[&str] = &[
     "SET plan_cache_mode = force_generic_plan",
     "SET enable_seqscan = off",
+    "SET enable_bitmapscan = off",
     "SET enable_hashjoin = off",
     "SET enable_mergejoin = off",
     "SET jit = off",

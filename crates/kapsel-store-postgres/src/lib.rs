@@ -31,6 +31,8 @@ mod settle;
 mod statements;
 mod status;
 mod store;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod upkeep;
 

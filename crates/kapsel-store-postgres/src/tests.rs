@@ -1,0 +1,223 @@
+//! Tests of all statements against the migrated schema: their types, their plans, and whose rows they touch.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use kapsel_core::{Clock as _, SystemEntropy};
+use test_harness::TestClock;
+use test_harness::postgres::{fresh_database_name, shared};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, NoTls};
+
+use crate::options::PostgresOptions;
+use crate::statements::{ALL, Scope};
+use crate::store::PostgresStore;
+
+/// Tables whose rows belong to tenants.
+const TENANT_TABLES: [&str; 6] = ["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes"];
+
+/// A connection to a database with the schema in it.
+async fn migrated() -> Client {
+    let name = fresh_database_name();
+    let database = name.clone();
+    tokio::task::spawn_blocking(move || shared().create_database(&database)).await.unwrap();
+    let options = PostgresOptions { connections_max: 3, ..PostgresOptions::new(shared().url(&name)) };
+    let now = TestClock::new().now();
+    PostgresStore::open(&options, Arc::new(SystemEntropy), now).await.unwrap().close().await;
+    let (client, connection) = tokio_postgres::connect(&shared().url(&name), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+#[test]
+fn every_file_is_registered_under_its_name() {
+    let registered: BTreeSet<_> = ALL.iter().map(|statement| format!("{}.sql", statement.name)).collect();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
+    let files: BTreeSet<_> =
+        folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(registered, files);
+    for statement in ALL {
+        assert!(statement.sql.starts_with(&format!("-- {}\n", statement.name)), "{}", statement.name);
+    }
+}
+
+/// What both engines do under one name is told apart where it differs: the comment stands below the name.
+#[test]
+fn files_that_only_one_engine_has_say_why() {
+    let theirs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../kapsel-store-sqlite/sql");
+    let theirs: BTreeSet<_> =
+        theirs.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let shared = ALL.iter().filter(|statement| theirs.contains(&format!("{}.sql", statement.name))).count();
+    assert!(shared > 25, "{shared} names in common");
+}
+
+#[tokio::test]
+async fn every_statement_has_the_types_that_the_code_gives_it() {
+    let client = migrated().await;
+    for statement in ALL.iter().filter(|statement| statement.name != "migration_table") {
+        // Without a word about types: what the server makes of it from the schema alone.
+        let inferred =
+            client.prepare(statement.sql).await.unwrap_or_else(|error| panic!("{}: {error:?}", statement.name));
+        assert_eq!(inferred.params(), statement.parameters, "parameters of {}", statement.name);
+        let columns: Vec<Type> = inferred.columns().iter().map(|column| column.type_().clone()).collect();
+        assert_eq!(columns, statement.columns, "columns of {}", statement.name);
+        client.prepare_typed(statement.sql, statement.parameters).await.unwrap();
+    }
+}
+
+/// The words of a statement, without comments, in lower case.
+fn words(sql: &str) -> Vec<String> {
+    let code: Vec<&str> = sql.lines().filter(|line| !line.starts_with("--")).collect();
+    let code = code.join(" ").to_lowercase();
+    code.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.' || c == '$' || c == '='))
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The tables of tenants that a statement touches, each with the name it goes by.
+fn tenant_tables(words: &[String]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (place, word) in words.iter().enumerate() {
+        let follows = place > 0 && ["from", "join", "update", "into"].contains(&words[place - 1].as_str());
+        if !follows || !TENANT_TABLES.contains(&word.as_str()) {
+            continue;
+        }
+        let next = words.get(place + 1).map_or("", String::as_str);
+        let alias = match next {
+            "as" => words.get(place + 2).map_or("", String::as_str),
+            "where" | "set" | "left" | "join" | "on" | "order" | "values" | "select" | "" => word,
+            next if next.len() == 1 => next,
+            _ => word,
+        };
+        found.push((word.clone(), alias.to_owned()));
+    }
+    found
+}
+
+/// Whether the statement asks for one tenant in the table that goes by `alias`: a condition in a query, the first value
+/// of an insert.
+fn asks_for_the_tenant(words: &[String], alias: &str, table: &str) -> bool {
+    let condition = words.windows(3).any(|three| {
+        let is_name = three[0] == format!("{alias}.tenant_id") || (alias == table && three[0] == "tenant_id");
+        is_name && three[1] == "=" && three[2] == "$1"
+    });
+    let insert = words.windows(3).any(|three| three[0] == "into" && three[1] == table);
+    let is_first_value = words.windows(2).any(|two| two[0] == "values" && two[1] == "$1");
+    let is_first_column =
+        words.iter().position(|word| word == "tenant_id") < words.iter().position(|word| word == "id");
+    condition || (insert && is_first_value && is_first_column)
+}
+
+#[test]
+fn statements_for_the_api_name_the_tenant_of_every_table_they_touch() {
+    let mut looked_at = 0;
+    for statement in ALL.iter().filter(|statement| statement.scope == Scope::Tenant) {
+        let words = words(statement.sql);
+        let tables = tenant_tables(&words);
+        assert!(!tables.is_empty(), "{} touches no table of a tenant", statement.name);
+        for (table, alias) in tables {
+            assert!(asks_for_the_tenant(&words, &alias, &table), "{} reads {table} of everybody", statement.name);
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 15, "{looked_at}");
+}
+
+#[test]
+fn a_table_without_its_tenant_is_noticed() {
+    for bad in [
+        "SELECT id FROM events WHERE id = $2",
+        "SELECT q.id FROM queue q JOIN endpoints e ON e.id = q.endpoint_id WHERE q.tenant_id = $1",
+        "DELETE FROM outcomes WHERE event_id = $2 AND tenant_id = $3",
+        "INSERT INTO queue (event_id, tenant_id) VALUES ($1, $2)",
+    ] {
+        let words = words(bad);
+        let all = tenant_tables(&words).iter().all(|(table, alias)| asks_for_the_tenant(&words, alias, table));
+        assert!(!all || bad.starts_with("INSERT"), "{bad}");
+        assert!(!tenant_tables(&words).is_empty(), "{bad}");
+    }
+}
+
+/// What serves the API is registered as such, so that the tests above see it.
+#[test]
+fn modules_that_serve_the_api_use_statements_of_a_tenant() {
+    let allowed_for_everybody = ["ENDPOINT_CHANGES", "PULSE_BEAT"];
+    let modules = [include_str!("admin.rs"), include_str!("events.rs"), include_str!("status.rs")];
+    let used = modules.iter().flat_map(|text| text.split("sql::").skip(1));
+    let used: BTreeSet<_> =
+        used.filter_map(|rest| rest.split(|c: char| !c.is_ascii_uppercase() && c != '_').next()).collect();
+    assert!(used.len() > 10, "{used:?}");
+    for constant in used.iter().filter(|constant| !constant.is_empty() && !allowed_for_everybody.contains(constant)) {
+        let name = constant.to_lowercase();
+        let registered = ALL.iter().find(|statement| statement.name == name);
+        assert!(registered.is_some_and(|statement| statement.scope == Scope::Tenant), "{constant} is used for the API");
+    }
+}
+
+/// The plan that a statement gets under the settings of the engine's connections, whatever its parameters. The ones given
+/// leave every partition in it: the third id of a list is its end.
+async fn plan(client: &Client, name: &str, sql: &str, parameters: &[Type]) -> String {
+    let types: Vec<_> = parameters.iter().map(Type::name).collect();
+    let list = if types.is_empty() { String::new() } else { format!("({})", types.join(", ")) };
+    let value = |(place, type_): (usize, &Type)| match *type_ {
+        Type::UUID if place == 2 => format!("'{}'", uuid::Uuid::max()),
+        Type::UUID => format!("'{}'", uuid::Uuid::nil()),
+        Type::INT8 => i64::MAX.to_string(),
+        _ => "NULL".to_owned(),
+    };
+    let values: Vec<_> = parameters.iter().enumerate().map(value).collect();
+    let arguments = if types.is_empty() { String::new() } else { format!("({})", values.join(", ")) };
+    client.batch_execute(&format!("PREPARE p_{name}{list} AS {sql}")).await.unwrap();
+    let rows = client.query(&format!("EXPLAIN EXECUTE p_{name}{arguments}"), &[]).await.unwrap();
+    rows.iter().map(|row| row.get::<_, &str>(0)).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn no_statement_looks_at_all_rows_of_a_large_table() {
+    let client = migrated().await;
+    for setting in crate::connector::PLANNER_SETTINGS {
+        client.batch_execute(setting).await.unwrap();
+    }
+    // The first looks at every queued row when a process starts, the second when partitions are dropped; the others read
+    // tables of a few rows.
+    let exempt = ["queue_release_all", "queue_oldest_event", "partition_list", "instance_forget"];
+    let mut looked_at = 0;
+    for statement in ALL.iter().filter(|statement| !exempt.contains(&statement.name)) {
+        if statement.name.starts_with("migration_") {
+            continue;
+        }
+        let plan = plan(&client, statement.name, statement.sql, statement.parameters).await;
+        assert!(!plan.contains("Seq Scan"), "{}:\n{plan}", statement.name);
+        for method in ["Hash Join", "Merge Join", "Hash Semi", "Hash Right", "Hash Left", "Hash Anti"] {
+            assert!(!plan.contains(method), "{}:\n{plan}", statement.name);
+        }
+        looked_at += 1;
+    }
+    assert!(looked_at > 35, "{looked_at}");
+}
+
+#[tokio::test]
+async fn lists_are_read_in_the_order_of_an_index() {
+    let client = migrated().await;
+    for setting in crate::connector::PLANNER_SETTINGS {
+        client.batch_execute(setting).await.unwrap();
+    }
+    let lists = [
+        "endpoint_list",
+        "endpoint_changes",
+        "event_ids_of_tenant",
+        "event_ids_of_endpoint",
+        "event_ids_queued",
+        "event_ids_given_up",
+        "idempotency_bucket_slice",
+        "lane_scan",
+    ];
+    for name in lists {
+        let statement = ALL.iter().find(|statement| statement.name == name).unwrap();
+        let plan = plan(&client, name, statement.sql, statement.parameters).await;
+        let sorts = plan.lines().filter(|line| line.contains("Sort  (cost"));
+        assert_eq!(sorts.count(), 0, "{name}:\n{plan}");
+        assert!(plan.contains("Limit") && plan.contains("Index"), "{name}:\n{plan}");
+    }
+}
