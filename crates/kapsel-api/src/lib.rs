@@ -1,4 +1,4 @@
-//! HTTP edge of Kapsel: the ingest route, the management API, the health routes and the accept loop.
+//! HTTP edge of Kapsel: the ingest route, the management API, health and metrics, and the accept loop.
 //!
 //! **Is:** reading requests, checking who sends them and what they say, and answering. Incoming webhooks go through a
 //! bounded queue into group commits (`ingest`) and are answered when they are durable. HTTP statuses and error JSON are
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 use kapsel_core::{Clock, Entropy, IdGenerator};
-use kapsel_store::{AdminStore, EndpointDirectory, Handoff, IngestStore, Store};
+use kapsel_store::{AdminStore, EndpointDirectory, Handoff, IngestStore, SpoolGauge, Store};
 
 use crate::ingest::budget::Budget;
 use crate::ingest::commit::Committer;
@@ -51,6 +51,8 @@ pub struct Deps {
     pub wake_delivery: Arc<dyn Fn() + Send + Sync>,
     /// How far the program is; set by it, shown by the health routes.
     pub readiness: Arc<Readiness>,
+    /// The spool in front of the store, if there is one.
+    pub spool: Option<Arc<dyn SpoolGauge>>,
 }
 
 /// The HTTP API.
@@ -69,6 +71,7 @@ struct Shared {
     entropy: Arc<dyn Entropy>,
     wake_delivery: Arc<dyn Fn() + Send + Sync>,
     readiness: Arc<Readiness>,
+    spool: Option<Arc<dyn SpoolGauge>>,
     ids: IdGenerator,
     operator_key: OperatorKey,
     budget: Arc<Budget>,
@@ -104,6 +107,7 @@ impl Api {
                 entropy: deps.entropy,
                 wake_delivery: deps.wake_delivery,
                 readiness: deps.readiness,
+                spool: deps.spool,
                 settings,
             }),
         }
@@ -118,6 +122,7 @@ impl Api {
             .route("/health/live", get(ops::health::live))
             .route("/health/ready", get(ops::health::ready))
             .route("/health/startup", get(ops::health::startup))
+            .route("/metrics", get(ops::metrics::metrics))
             .route("/ready", get(ops::health::ready))
             .fallback(async || Problem::not_found())
             .method_not_allowed_fallback(async || {

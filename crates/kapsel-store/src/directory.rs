@@ -1,19 +1,28 @@
 //! The endpoints of all tenants, ready for use in memory.
 //!
 //! Ingest and delivery look up an endpoint for every event; they do so here and not in the store. The directory reads
-//! the store's changes: at start, after each change made by this process, and regularly for what other instances do.
+//! the store's changes: at start, after each change made by this process, regularly for what other instances do, and
+//! when somebody asks for an endpoint that it does not know.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use kapsel_core::signature::{OutboundSigner, Verifier};
 use kapsel_core::{Endpoint, EndpointId, EndpointStatus};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::admin::{AdminStore, ChangeSeq};
 use crate::error::StoreError;
 
 const PAGE: usize = 1_000;
+
+/// Unknown ids make the directory read the changes at most this often, so that made-up ones do not become a load.
+const MISS_PAUSE: Duration = Duration::from_millis(25);
+/// Whoever asks for an unknown id waits at most so long. A store that takes longer is away.
+const MISS_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// An endpoint with its keys made ready.
 pub struct ActiveEndpoint {
@@ -51,6 +60,21 @@ pub struct EndpointDirectory {
     endpoints: RwLock<HashMap<EndpointId, Arc<ActiveEndpoint>>>,
     /// Held during a refresh, so that two of them cannot apply changes out of order.
     read_up_to: Mutex<ChangeSeq>,
+    /// Refreshes that were begun because an id was unknown.
+    misses_begun: AtomicU64,
+    /// Held during such a refresh.
+    misses: Mutex<Misses>,
+}
+
+/// The last refresh that was made because an id was unknown.
+#[derive(Default)]
+struct Misses {
+    /// When it began.
+    begun_at: Option<Instant>,
+    /// The number of the last one that came to its end. One is left unfinished when who made it goes away.
+    ended: u64,
+    /// Whether the store answered that one.
+    is_answered: bool,
 }
 
 impl EndpointDirectory {
@@ -59,8 +83,13 @@ impl EndpointDirectory {
     /// # Errors
     /// Those of the store.
     pub async fn load(store: Arc<dyn AdminStore>) -> Result<Self, StoreError> {
-        let directory =
-            EndpointDirectory { store, endpoints: RwLock::default(), read_up_to: Mutex::new(ChangeSeq::default()) };
+        let directory = EndpointDirectory {
+            store,
+            endpoints: RwLock::default(),
+            read_up_to: Mutex::new(ChangeSeq::default()),
+            misses_begun: AtomicU64::new(0),
+            misses: Mutex::default(),
+        };
         directory.refresh().await?;
         Ok(directory)
     }
@@ -89,6 +118,47 @@ impl EndpointDirectory {
         }
     }
 
+    /// The endpoint `id` as [`get`](Self::get) finds it. If it is unknown, the changes are read first: another instance
+    /// may have made it a moment ago.
+    ///
+    /// # Errors
+    /// Those of the store, or [`StoreError::Unavailable`], if it is unknown and the changes cannot be read: then nothing
+    /// is known of it.
+    pub async fn get_or_refresh(&self, id: EndpointId) -> Result<Option<Arc<ActiveEndpoint>>, StoreError> {
+        if let Some(active) = self.get(id) {
+            return Ok(Some(active));
+        }
+        let refreshed = tokio::time::timeout(MISS_WAIT_MAX, self.refresh_for_miss()).await;
+        let refreshed = refreshed
+            .unwrap_or_else(|error| Err(StoreError::unavailable("the endpoints were not read in time", error)));
+        // It may have become known meanwhile, whatever became of this refresh.
+        match (self.get(id), refreshed) {
+            (Some(active), _) => Ok(Some(active)),
+            (None, Ok(())) => Ok(None),
+            (None, Err(error)) => Err(error),
+        }
+    }
+
+    /// Waits for a refresh that began after this call. Whoever comes while one is awaited shares it.
+    async fn refresh_for_miss(&self) -> Result<(), StoreError> {
+        let begun_before = self.misses_begun.load(Ordering::SeqCst);
+        let mut misses = self.misses.lock().await;
+        if misses.ended > begun_before {
+            return match misses.is_answered {
+                true => Ok(()),
+                false => Err(StoreError::Unavailable { message: "the endpoints could not be read", cause: None }),
+            };
+        }
+        if let Some(begun_at) = misses.begun_at {
+            tokio::time::sleep_until(begun_at + MISS_PAUSE).await;
+        }
+        misses.begun_at = Some(Instant::now());
+        let number = self.misses_begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let result = self.refresh().await;
+        (misses.ended, misses.is_answered) = (number, result.is_ok());
+        result
+    }
+
     /// The endpoint `id`, enabled or not; `None` if there is none or it was deleted.
     pub fn get(&self, id: EndpointId) -> Option<Arc<ActiveEndpoint>> {
         self.endpoints.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
@@ -96,93 +166,4 @@ impl EndpointDirectory {
 }
 
 #[cfg(test)]
-mod tests {
-    use kapsel_core::endpoint::{DisabledReason, SigningSecret};
-    use kapsel_core::signature::VerificationScheme;
-    use kapsel_core::{IdGenerator, Timestamp};
-    use test_harness::{EndpointBuilder, SeededEntropy};
-
-    use super::*;
-    use crate::MemoryStore;
-
-    const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
-
-    struct Bench {
-        store: Arc<MemoryStore>,
-        directory: EndpointDirectory,
-        ids: IdGenerator,
-    }
-
-    impl Bench {
-        async fn new() -> Self {
-            let store = Arc::new(MemoryStore::new());
-            let shared = Arc::clone(&store);
-            let directory = EndpointDirectory::load(shared).await.unwrap();
-            Bench { store, directory, ids: IdGenerator::new(Arc::new(SeededEntropy::new(0))) }
-        }
-
-        fn endpoint(&self) -> EndpointBuilder {
-            EndpointBuilder::new(self.ids.next(NOW), "https://destination.example/", NOW)
-        }
-
-        async fn insert(&self, endpoint: EndpointBuilder) -> Endpoint {
-            let endpoint = endpoint.build();
-            self.store.endpoint_insert(endpoint.clone()).await.unwrap();
-            endpoint
-        }
-    }
-
-    #[tokio::test]
-    async fn refresh_sees_create_update_and_delete() {
-        let bench = Bench::new().await;
-        let endpoint = bench.insert(bench.endpoint()).await;
-        let other = bench.insert(bench.endpoint()).await;
-        assert!(bench.directory.get(endpoint.id).is_none(), "nothing is read without a refresh");
-        bench.directory.refresh().await.unwrap();
-        let active = bench.directory.get(endpoint.id).unwrap();
-        assert_eq!(active.endpoint, endpoint);
-        assert!(active.is_enabled() && active.verifier.is_some() && active.signer.is_some());
-
-        let disabled = EndpointStatus::Disabled(DisabledReason::Manual);
-        let changed = Endpoint { status: disabled, version: 2, ..endpoint.clone() };
-        bench.store.endpoint_update_if_version(changed.clone(), 1).await.unwrap();
-        bench.directory.refresh().await.unwrap();
-        let now_disabled = bench.directory.get(endpoint.id).unwrap();
-        assert_eq!(now_disabled.endpoint, changed);
-        assert!(!now_disabled.is_enabled());
-        assert!(active.is_enabled(), "who holds the former self keeps it");
-
-        bench.store.endpoint_delete(endpoint.tenant_id, endpoint.id, NOW).await.unwrap();
-        bench.directory.refresh().await.unwrap();
-        assert!(bench.directory.get(endpoint.id).is_none());
-        assert_eq!(bench.directory.get(other.id).unwrap().endpoint, other);
-    }
-
-    #[tokio::test]
-    async fn load_reads_what_is_there_however_much_it_is() {
-        let bench = Bench::new().await;
-        let mut last = bench.insert(bench.endpoint()).await;
-        for _ in 0..PAGE {
-            last = bench.insert(bench.endpoint()).await;
-        }
-        let shared = Arc::clone(&bench.store);
-        let directory = EndpointDirectory::load(shared).await.unwrap();
-        assert_eq!(directory.get(last.id).unwrap().endpoint, last);
-        bench.directory.refresh().await.unwrap();
-        assert_eq!(bench.directory.get(last.id).unwrap().endpoint, last);
-    }
-
-    #[tokio::test]
-    async fn broken_secrets_leave_an_endpoint_that_accepts_or_delivers_nothing() {
-        let bench = Bench::new().await;
-        let unverifiable = bench.insert(bench.endpoint().verification(VerificationScheme::Github, &[])).await;
-        let damaged_key = vec![SigningSecret { key: "no key".into(), expires_at: None }];
-        let unsignable = bench.insert(bench.endpoint().with(|endpoint| endpoint.secrets.signing = damaged_key)).await;
-        bench.directory.refresh().await.unwrap();
-
-        let active = bench.directory.get(unverifiable.id).unwrap();
-        assert!(active.verifier.is_none() && active.signer.is_some());
-        let active = bench.directory.get(unsignable.id).unwrap();
-        assert!(active.verifier.is_some() && active.signer.is_none());
-    }
-}
+mod tests;

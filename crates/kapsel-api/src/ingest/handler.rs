@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::body;
 use super::queue::{LARGE_BODY_BYTES, Outcome, Refusal, Submission};
 use crate::Shared;
-use crate::problem::{JSON, Problem};
+use crate::problem::{JSON, Problem, with_sources};
 
 const IDEMPOTENT_REPLAY: HeaderName = HeaderName::from_static("kapsel-idempotent-replay");
 
@@ -35,7 +35,7 @@ pub(crate) async fn ingest(State(shared): State<Arc<Shared>>, request: Request) 
 }
 
 async fn accept(shared: &Shared, parts: &Parts, body: &mut Body) -> Result<(EventId, bool), Problem> {
-    let active = endpoint(shared, parts.uri.path())?;
+    let active = endpoint(shared, parts.uri.path()).await?;
     if shared.queue.is_closed() {
         return Err(shutting_down());
     }
@@ -101,10 +101,17 @@ async fn accept(shared: &Shared, parts: &Parts, body: &mut Body) -> Result<(Even
 }
 
 /// The endpoint that the path names, if it takes something in.
-fn endpoint(shared: &Shared, path: &str) -> Result<Arc<ActiveEndpoint>, Problem> {
+async fn endpoint(shared: &Shared, path: &str) -> Result<Arc<ActiveEndpoint>, Problem> {
     let unknown = || Problem::new(ErrorCode::InvalidEndpoint, "there is no such endpoint");
     let id: EndpointId = path.rsplit_once('/').and_then(|(_, id)| id.parse().ok()).ok_or_else(unknown)?;
-    let active = shared.directory.get(id).ok_or_else(unknown)?;
+    let found = shared.directory.get_or_refresh(id).await.map_err(|error| {
+        tracing::warn!(error = with_sources(&error), "an endpoint is not known here, and the store cannot be asked");
+        Problem::new(
+            ErrorCode::StoreUnavailable,
+            "the endpoint is not known here, and the store cannot be asked for it; nothing was stored",
+        )
+    })?;
+    let active = found.ok_or_else(unknown)?;
     if !active.is_enabled() {
         return Err(Problem::gone("the endpoint is disabled"));
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
-use kapsel_store::AdminStore;
+use kapsel_store::{AdminStore, SpoolState, SpoolStatus};
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -74,6 +74,23 @@ struct ReadinessReport {
 struct Checks {
     store: &'static str,
     accepting: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spool: Option<SpoolCheck>,
+}
+
+#[derive(Serialize)]
+struct SpoolCheck {
+    state: &'static str,
+    events: u64,
+    bytes: u64,
+    refused: u64,
+}
+
+impl SpoolCheck {
+    fn new(status: &SpoolStatus) -> Self {
+        let SpoolStatus { state, events, bytes, bytes_max: _, refused } = *status;
+        SpoolCheck { state: state.as_str(), events, bytes, refused }
+    }
 }
 
 /// `GET /health/live`: the process runs and answers. It looks at nothing else, because restarting the process would
@@ -93,10 +110,25 @@ pub(crate) async fn startup(State(shared): State<Arc<Shared>>) -> Response {
 /// `GET /health/ready`: an event could be accepted durably now.
 pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let accepting = if shared.queue.is_closed() { "stopping" } else { shared.readiness.accepting() };
-    let checks = Checks { store: shared.store_check.word().await, accepting };
-    match checks.store == OK && checks.accepting == OK {
-        true => problem::json(Reply::Ok, &ReadinessReport { status: "ready", checks }),
-        false => problem::json(Reply::NotReady, &ReadinessReport { status: "unavailable", checks }),
+    let store = shared.store_check.word().await;
+    let spool = shared.spool.as_ref().map(|gauge| gauge.spool_status());
+    let (reply, status) = match place_of_new_events(store == OK, spool.as_ref()) {
+        Some(SpoolState::Direct) if accepting == OK => (Reply::Ok, "ready"),
+        Some(SpoolState::Spooling) if accepting == OK => (Reply::Ok, "spooling"),
+        Some(_) | None => (Reply::NotReady, "unavailable"),
+    };
+    let checks = Checks { store, accepting, spool: spool.as_ref().map(SpoolCheck::new) };
+    problem::json(reply, &ReadinessReport { status, checks })
+}
+
+/// Where an event would become durable now; `None` if nowhere.
+fn place_of_new_events(store_is_up: bool, spool: Option<&SpoolStatus>) -> Option<SpoolState> {
+    let takes_over = spool.is_some_and(SpoolStatus::has_room);
+    match spool.map_or(SpoolState::Direct, |spool| spool.state) {
+        SpoolState::Direct if store_is_up => Some(SpoolState::Direct),
+        // Whatever the store says: while something waits in the spool, new events go behind it.
+        SpoolState::Direct | SpoolState::Spooling if takes_over => Some(SpoolState::Spooling),
+        SpoolState::Direct | SpoolState::Spooling => None,
     }
 }
 
@@ -109,6 +141,11 @@ pub(crate) struct StoreCheck {
 impl StoreCheck {
     pub(crate) fn new(store: Arc<dyn AdminStore>) -> Self {
         StoreCheck { store, last: Mutex::new(None) }
+    }
+
+    /// Whether the store answers.
+    pub(crate) async fn is_up(&self) -> bool {
+        self.word().await == OK
     }
 
     /// What the store said, in one word.

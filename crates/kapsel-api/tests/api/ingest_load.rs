@@ -308,3 +308,36 @@ async fn the_tasks_that_commit_end_with_the_api() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn a_spooled_event_is_accepted_and_not_started() {
+    let app = App::with_spool().await;
+    let endpoint = app.endpoint().await;
+    app.handoff.set_free(10);
+    app.store.set_spooling();
+    let answer = app.ingest(endpoint, &[], "body").await;
+    answer.expect_received();
+    assert!(!answer.is_replay());
+    assert_eq!(app.handoff.started().len(), 0, "nobody delivers what only this machine knows");
+    assert_eq!(app.handoff.given_back(), 1);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_another_instance_just_made_takes_webhooks_in() {
+    let app = App::new().await;
+    let endpoint = app.endpoint_made_elsewhere().await;
+    app.ingest(endpoint, &[], "body").await.expect_received();
+    assert_eq!(app.events().await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_endpoint_is_not_denied_while_the_store_is_away() {
+    let app = App::new().await;
+    let endpoint = app.endpoint_made_elsewhere().await;
+    app.store.set_away(true);
+    let message = app.ingest(endpoint, &[], "body").await.expect_error(503, "E3001");
+    assert!(message.contains("nothing was stored") && !message.contains("secret"), "{message}");
+    app.store.set_away(false);
+    app.ingest(endpoint, &[], "body").await.expect_received();
+    app.ingest(EndpointId::MIN, &[], "body").await.expect_error(404, "E1003");
+}

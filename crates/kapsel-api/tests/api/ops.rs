@@ -1,8 +1,9 @@
-//! The health routes.
+//! Health and metrics.
 
 use std::time::Duration;
 
 use http::Request;
+use kapsel_store::SpoolState;
 use serde_json::json;
 
 use crate::support::store::Fault;
@@ -82,4 +83,77 @@ async fn a_service_that_starts_is_not_ready_yet() {
     app.readiness.set_ready();
     assert_eq!(get(&app, "/health/startup").await.status, 200);
     assert_eq!(get(&app, "/health/ready").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_spool_it_is_ready_as_long_as_an_event_has_a_place() {
+    let app = App::with_spool().await;
+    let full = 1_000_000;
+    let cases = [
+        (None, SpoolState::Direct, 0, 200, "ready"),
+        (None, SpoolState::Direct, full, 200, "ready"),
+        (None, SpoolState::Spooling, 1_000, 200, "spooling"),
+        (None, SpoolState::Spooling, full, 503, "unavailable"),
+        (Some(Fault::Before), SpoolState::Direct, 0, 200, "spooling"),
+        (Some(Fault::Before), SpoolState::Direct, full, 503, "unavailable"),
+        (Some(Fault::Before), SpoolState::Spooling, 1_000, 200, "spooling"),
+        (Some(Fault::Before), SpoolState::Spooling, full, 503, "unavailable"),
+    ];
+    for (fault, state, bytes, answer, word) in cases {
+        app.store.set_ping(fault);
+        app.spool.change(|status| (status.state, status.events, status.bytes, status.refused) = (state, 7, bytes, 2));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let store = if fault.is_some() { "unavailable" } else { "ok" };
+        let spool = json!({"state": state.as_str(), "events": 7, "bytes": bytes, "refused": 2});
+        let expected = json!({"status": word, "checks": {"store": store, "accepting": "ok", "spool": spool}});
+        assert_eq!(shown(&get(&app, "/health/ready").await), (answer, expected));
+    }
+    app.spool.change(|status| status.bytes = 0);
+    app.readiness.set_stopping();
+    let (answer, report) = shown(&get(&app, "/health/ready").await);
+    assert_eq!((answer, report["status"].as_str()), (503, Some("unavailable")));
+}
+
+/// The figures of a page, by name; each of them with its help and its type.
+fn figures(answer: &Answer) -> Vec<(String, u64)> {
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let text = answer.text();
+    assert!(text.ends_with('\n'));
+    let lines: Vec<_> = text.lines().collect();
+    let figure = |lines: &[&str]| {
+        let (name, value) = lines[2].split_once(' ').unwrap();
+        assert!(lines[0].starts_with(&format!("# HELP {name} ")), "{lines:?}");
+        assert_eq!(lines[1], format!("# TYPE {name} gauge"));
+        (name.to_owned(), value.parse().unwrap())
+    };
+    lines.chunks(3).map(figure).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_show_the_store() {
+    let app = App::new().await;
+    assert_eq!(figures(&get(&app, "/metrics").await), [("kapsel_store_up".to_owned(), 1)]);
+    assert_eq!(figures(&get(&app, "/metrics").await).len(), 1);
+    assert_eq!(app.store.pings(), 1, "it is asked as seldom as by the health routes");
+    app.store.set_ping(Some(Fault::Before));
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(figures(&get(&app, "/metrics").await), [("kapsel_store_up".to_owned(), 0)]);
+}
+
+#[tokio::test]
+async fn metrics_show_the_spool() {
+    let app = App::with_spool().await;
+    for (state, active) in [(SpoolState::Direct, 0), (SpoolState::Spooling, 1)] {
+        app.spool.change(|status| (status.state, status.events, status.bytes, status.refused) = (state, 12, 34_567, 3));
+        let expected = [
+            ("kapsel_store_up", 1),
+            ("kapsel_spool_active", active),
+            ("kapsel_spool_events", 12),
+            ("kapsel_spool_bytes", 34_567),
+            ("kapsel_spool_refused_events", 3),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value));
+        assert_eq!(figures(&get(&app, "/metrics").await), expected);
+    }
 }

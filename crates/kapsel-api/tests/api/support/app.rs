@@ -19,6 +19,7 @@ use serde_json::Value;
 use test_harness::{EndpointBuilder, TestClock};
 use tower_service::Service as _;
 
+use super::gauge::TestGauge;
 use super::handoff::TestHandoff;
 use super::store::TestStore;
 
@@ -32,6 +33,7 @@ pub(crate) struct App {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) handoff: Arc<TestHandoff>,
     pub(crate) readiness: Arc<Readiness>,
+    pub(crate) spool: Arc<TestGauge>,
     directory: Arc<EndpointDirectory>,
     wakes: Arc<AtomicUsize>,
     ids: IdGenerator,
@@ -55,15 +57,22 @@ impl App {
     pub(crate) async fn with(change: impl FnOnce(&mut ApiSettings)) -> Self {
         let readiness = Readiness::new();
         readiness.set_ready();
-        App::build(change, readiness).await
+        App::build(change, readiness, false).await
     }
 
     /// In the midst of its start.
     pub(crate) async fn starting() -> Self {
-        App::build(|_| {}, Readiness::new()).await
+        App::build(|_| {}, Readiness::new(), false).await
     }
 
-    async fn build(change: impl FnOnce(&mut ApiSettings), readiness: Readiness) -> Self {
+    /// With a spool to watch. What is in it is up to the test.
+    pub(crate) async fn with_spool() -> Self {
+        let readiness = Readiness::new();
+        readiness.set_ready();
+        App::build(|_| {}, readiness, true).await
+    }
+
+    async fn build(change: impl FnOnce(&mut ApiSettings), readiness: Readiness, has_spool: bool) -> Self {
         let store = Arc::new(TestStore::new());
         let clock = Arc::new(TestClock::new());
         let handoff = Arc::new(TestHandoff::new(Arc::clone(&clock)));
@@ -72,6 +81,7 @@ impl App {
         let directory = Arc::new(directory);
         let wakes = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&wakes);
+        let spool = Arc::new(TestGauge::new());
         let deps = Deps {
             store: Arc::clone(&store) as _,
             directory: Arc::clone(&directory),
@@ -82,13 +92,14 @@ impl App {
                 counted.fetch_add(1, Ordering::SeqCst);
             }),
             readiness: Arc::clone(&readiness),
+            spool: has_spool.then(|| Arc::clone(&spool) as _),
         };
         let mut settings = ApiSettings { operator_key: KEY.into(), ..ApiSettings::default() };
         change(&mut settings);
         let api = Api::new(deps, settings);
         let router = api.router();
         let ids = IdGenerator::new(Arc::new(SystemEntropy));
-        App { api, store, clock, handoff, readiness, directory, wakes, ids, router }
+        App { api, store, clock, handoff, readiness, spool, directory, wakes, ids, router }
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -98,6 +109,15 @@ impl App {
     /// How often delivery was told to look for work.
     pub(crate) fn wakes(&self) -> usize {
         self.wakes.load(Ordering::SeqCst)
+    }
+
+    /// An endpoint that another instance made: it is stored, and not yet known here.
+    pub(crate) async fn endpoint_made_elsewhere(&self) -> EndpointId {
+        let now = self.clock.now();
+        let id = self.ids.next(now);
+        let endpoint = EndpointBuilder::new(id, "https://destination.example/hook", now).build();
+        self.store.endpoint_insert(endpoint).await.unwrap();
+        id
     }
 
     /// An endpoint without verification.

@@ -2,6 +2,7 @@
 
 pub(crate) mod app;
 pub(crate) mod body;
+pub(crate) mod gauge;
 pub(crate) mod handoff;
 pub(crate) mod store;
 pub(crate) mod wire;

@@ -42,6 +42,8 @@ pub(crate) struct TestStore {
     races: AtomicUsize,
     ping_fault: Mutex<Option<Fault>>,
     pings: AtomicUsize,
+    /// Events are answered as if they were in a spool, if set.
+    is_spooling: AtomicBool,
 }
 
 impl TestStore {
@@ -58,6 +60,7 @@ impl TestStore {
             races: AtomicUsize::new(0),
             ping_fault: Mutex::default(),
             pings: AtomicUsize::new(0),
+            is_spooling: AtomicBool::new(false),
         }
     }
 
@@ -66,9 +69,14 @@ impl TestStore {
         self.faults.lock().unwrap().extend(faults);
     }
 
-    /// Everything fails from now on, or nothing any more.
+    /// Storing and reading what changed fail from now on, or do not any more.
     pub(crate) fn set_away(&self, is_away: bool) {
         self.is_away.store(is_away, Ordering::SeqCst);
+    }
+
+    /// Events go into a spool from now on.
+    pub(crate) fn set_spooling(&self) {
+        self.is_spooling.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn refuse(&self, body: &'static [u8]) {
@@ -128,6 +136,9 @@ impl IngestStore for TestStore {
         self.calls.send_modify(|calls| *calls += 1);
         self.gate.subscribe().wait_for(|is_open| *is_open).await.unwrap();
         self.away()?;
+        if self.is_spooling.load(Ordering::SeqCst) {
+            return Ok(vec![Ingested::Spooled; batch.len()]);
+        }
         let holds = |body: &Mutex<Option<Bytes>>| {
             let body = body.lock().unwrap().clone();
             body.is_some_and(|body| batch.iter().any(|new| new.event.body == body))
@@ -244,6 +255,7 @@ impl AdminStore for TestStore {
     }
 
     async fn endpoint_changes(&self, since: ChangeSeq, limit: usize) -> Result<Vec<EndpointChange>, StoreError> {
+        self.away()?;
         self.inner.endpoint_changes(since, limit).await
     }
 

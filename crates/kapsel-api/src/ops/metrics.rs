@@ -1,0 +1,42 @@
+//! Figures for Prometheus, in its text format 0.0.4.
+
+use std::fmt::{Display, Write as _};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use kapsel_store::{SpoolState, SpoolStatus};
+
+use crate::Shared;
+
+const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// `GET /metrics`. The store is asked as seldom as by the health routes.
+pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    let store_is_up = shared.store_check.is_up().await;
+    let spool = shared.spool.as_ref().map(|gauge| gauge.spool_status());
+    let mut response = Response::new(Body::from(render(store_is_up, spool.as_ref())));
+    response.headers_mut().insert(CONTENT_TYPE, TEXT_FORMAT);
+    response
+}
+
+fn render(store_is_up: bool, spool: Option<&SpoolStatus>) -> String {
+    let mut page = String::new();
+    gauge(&mut page, "kapsel_store_up", "Whether the store answers.", u8::from(store_is_up));
+    if let Some(SpoolStatus { state, events, bytes, bytes_max: _, refused }) = spool {
+        let is_active = *state == SpoolState::Spooling;
+        gauge(&mut page, "kapsel_spool_active", "Whether new events go into the spool.", u8::from(is_active));
+        gauge(&mut page, "kapsel_spool_events", "Events in the spool.", events);
+        gauge(&mut page, "kapsel_spool_bytes", "Bytes of bodies and headers in the spool.", bytes);
+        gauge(&mut page, "kapsel_spool_refused_events", "Events in the spool that the store refuses.", refused);
+    }
+    page
+}
+
+fn gauge(page: &mut String, name: &str, help: &str, value: impl Display) {
+    // Writing to a string cannot fail.
+    let _ = write!(page, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
+}
