@@ -89,8 +89,8 @@ impl Server {
         );
 
         let (stopping, stopped) = watch::channel(false);
-        let janitor = Janitor::new(store as _, directory, Arc::clone(&clock), entropy);
-        let mut background = engine.start_upkeep(&clock, &stopped);
+        let janitor = Janitor::new(store as _, directory, Arc::clone(&clock), Arc::clone(&entropy));
+        let mut background = engine.start_upkeep(&clock, &entropy, dispatcher.waker(), &stopped);
         background.extend([
             tokio::spawn({
                 let (dispatcher, stopped) = (Arc::clone(&dispatcher), stopped.clone());

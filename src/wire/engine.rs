@@ -1,11 +1,12 @@
 //! Picks the storage engine and hides which one it is.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use kapsel_core::{Clock, Entropy, IdGenerator, InstanceId};
 use kapsel_store::Store;
+use kapsel_store::spool::{SpoolDrain, SpoolGauge, SpoolSettings, SpoolStore as _, SpooledStore};
 use kapsel_store_postgres::{PostgresOptions, PostgresStore, Retention, Upkeep};
-use kapsel_store_sqlite::{SqliteOptions, SqliteStore};
+use kapsel_store_sqlite::{SpoolOptions, SqliteOptions, SqliteSpool, SqliteStore};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -23,7 +24,15 @@ pub(crate) struct Engine {
 
 enum Kind {
     Embedded(SqliteStore),
-    Postgres { store: PostgresStore, _identity: Identity },
+    Postgres { store: PostgresStore, spool: Option<Spool>, _identity: Identity },
+}
+
+/// A local spool in front of the database.
+struct Spool {
+    folder: SqliteSpool,
+    store: Arc<SpooledStore>,
+    /// Called after events were moved into the database; known once there is a dispatcher.
+    moved: Arc<OnceLock<Arc<dyn Fn() + Send + Sync>>>,
 }
 
 impl Engine {
@@ -48,6 +57,11 @@ impl Engine {
         entropy: &Arc<dyn Entropy>,
     ) -> Result<Self, Failure> {
         let store = open_folder(config).await?;
+        if let Some(spool) = left_in_spool(config).await? {
+            let folder = config.folder.join(SPOOL_FOLDER);
+            tracing::error!(folder = %folder.display(), "accepted events wait here for the database; set DATABASE_URL");
+            spool.close().await;
+        }
         let instance = IdGenerator::new(Arc::clone(entropy)).next(clock.now());
         let engine = Engine { store: Arc::new(store.clone()), instance, kind: Kind::Embedded(store) };
         // One process owns the folder: whoever held a lease is dead.
@@ -64,10 +78,21 @@ impl Engine {
         let identity = Identity::take(&config.folder, Arc::clone(entropy), clock.now()).map_err(|error| {
             Failure::runtime("opening the data folder")(format!("{}: {error}", config.folder.display()).into())
         })?;
+        // Before the database: what is spooled must not be overlooked because the folder cannot be used.
+        let folder = match database.spool_bytes_max {
+            Some(bytes_max) => Some(open_spool(config, bytes_max).await?),
+            None => left_in_spool(config).await?.inspect(|_| {
+                tracing::warn!("the spool is off, and events of an earlier run are in it; it is on until the next start");
+            }),
+        };
         let store = connect(database, clock, entropy).await?;
         let instance = identity.id();
-        let kind = Kind::Postgres { store: store.clone(), _identity: identity };
-        let engine = Engine { store: Arc::new(store), instance, kind };
+        let spool = folder.map(|folder| Spool::new(folder, store.clone()));
+        let shared: Arc<dyn Store> = match &spool {
+            None => Arc::new(store.clone()),
+            Some(spool) => Arc::clone(&spool.store) as _,
+        };
+        let engine = Engine { store: shared, instance, kind: Kind::Postgres { store, spool, _identity: identity } };
         engine.free_leases(clock, Some(instance)).await?;
         Ok(engine)
     }
@@ -103,25 +128,70 @@ impl Engine {
         }
     }
 
-    /// Starts what the engine does by itself, until it is told to stop.
-    pub(crate) fn start_upkeep(&self, clock: &Arc<dyn Clock>, stopped: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+    /// How the spool is doing, where there is one.
+    pub(crate) fn spool_gauge(&self) -> Option<Arc<dyn SpoolGauge>> {
+        self.spool().map(|spool| Arc::clone(&spool.store) as _)
+    }
+
+    fn spool(&self) -> Option<&Spool> {
         match &self.kind {
-            Kind::Embedded(_) => Vec::new(),
-            Kind::Postgres { store, .. } => {
-                let version = env!("CARGO_PKG_VERSION");
-                let upkeep = Upkeep::new(store.clone(), Arc::clone(clock), self.instance, version);
-                let stopped = stopped.clone();
-                vec![tokio::spawn(async move { upkeep.run(told(stopped)).await })]
-            }
+            Kind::Embedded(_) => None,
+            Kind::Postgres { spool, .. } => spool.as_ref(),
         }
+    }
+
+    /// Starts what the engine does by itself, until it is told to stop. `wake_delivery` is called when there may be work
+    /// that nobody knows of.
+    pub(crate) fn start_upkeep(
+        &self,
+        clock: &Arc<dyn Clock>,
+        entropy: &Arc<dyn Entropy>,
+        wake_delivery: Arc<dyn Fn() + Send + Sync>,
+        stopped: &watch::Receiver<bool>,
+    ) -> Vec<JoinHandle<()>> {
+        let mut tasks = Vec::new();
+        if let Kind::Postgres { store, .. } = &self.kind {
+            let version = env!("CARGO_PKG_VERSION");
+            let upkeep = Upkeep::new(store.clone(), Arc::clone(clock), self.instance, version);
+            let stopped = stopped.clone();
+            tasks.push(tokio::spawn(async move { upkeep.run(told(stopped)).await }));
+        }
+        if let Some(spool) = self.spool() {
+            // Set once: this is called once.
+            let _ = spool.moved.set(wake_delivery);
+            let drain = SpoolDrain::new(Arc::clone(&spool.store), Arc::clone(clock), Arc::clone(entropy));
+            let stopped = stopped.clone();
+            tasks.push(tokio::spawn(async move { drain.run(told(stopped)).await }));
+        }
+        tasks
     }
 
     /// Finishes what was begun and lets go.
     pub(crate) async fn close(self) {
         match self.kind {
             Kind::Embedded(store) => store.close().await,
-            Kind::Postgres { store, .. } => store.close().await,
+            Kind::Postgres { store, spool, .. } => {
+                if let Some(spool) = spool {
+                    spool.folder.close().await;
+                }
+                store.close().await;
+            }
         }
+    }
+}
+
+impl Spool {
+    fn new(folder: SqliteSpool, store: PostgresStore) -> Self {
+        let moved: Arc<OnceLock<Arc<dyn Fn() + Send + Sync>>> = Arc::default();
+        let wake = Arc::clone(&moved);
+        let hook = Arc::new(move || {
+            if let Some(wake) = wake.get() {
+                wake();
+            }
+        });
+        let (primary, spool) = (Arc::new(store), Arc::new(folder.clone()));
+        let store = SpooledStore::new(primary, spool, SpoolSettings::default(), hook);
+        Spool { folder, store: Arc::new(store), moved }
     }
 }
 
@@ -150,6 +220,27 @@ async fn open_folder(config: &StorageConfig) -> Result<SqliteStore, Failure> {
         .map_err(|error| Failure::runtime("opening the data folder")(error.into()))
 }
 
+/// The spool, if the last run had one and events are left in it: they are kept whatever the settings say now.
+async fn left_in_spool(config: &StorageConfig) -> Result<Option<SqliteSpool>, Failure> {
+    if !config.folder.join(SPOOL_FOLDER).exists() {
+        return Ok(None);
+    }
+    let spool = open_spool(config, u64::MAX).await?;
+    if spool.spool_size().events > 0 {
+        return Ok(Some(spool));
+    }
+    spool.close().await;
+    Ok(None)
+}
+
+async fn open_spool(config: &StorageConfig, bytes_max: u64) -> Result<SqliteSpool, Failure> {
+    let options = SpoolOptions { folder: config.folder.join(SPOOL_FOLDER), bytes_max };
+    let opened = tokio::task::spawn_blocking(move || SqliteSpool::open(options)).await;
+    opened
+        .map_err(|error| Failure::runtime("opening the spool")(error.into()))?
+        .map_err(|error| Failure::runtime("opening the spool")(error.into()))
+}
+
 async fn connect(
     database: &DatabaseConfig,
     clock: &dyn Clock,
@@ -166,6 +257,9 @@ async fn connect(
         .await
         .map_err(|error| Failure::runtime("opening the database")(error.into()))
 }
+
+/// Where the spool is, inside of the data folder.
+const SPOOL_FOLDER: &str = "spool";
 
 /// More commits at once share each less well, and the processor has to be shared too.
 const POSTGRES_WRITERS: usize = 2;
