@@ -1,5 +1,6 @@
 //! The registry of all statements. Each is a file in `sql/` whose first line is its name, so that a profile or an
-//! `EXPLAIN` shows where it comes from.
+//! `EXPLAIN` shows where it comes from. Beside it stand the number of its parameters and the types of its columns, which a
+//! test compares with what the migrated schema says.
 
 /// Whose rows a statement may touch.
 #[cfg(test)]
@@ -13,66 +14,73 @@ pub(crate) enum Scope {
 }
 
 macro_rules! statements {
-    ($($scope:ident $name:ident = $file:literal;)*) => {
+    ($($scope:ident $name:ident = $file:literal ($parameters:literal) -> ($($column:ident),*);)*) => {
         $(pub(crate) const $name: &str = include_str!(concat!("../sql/", $file, ".sql"));)*
 
         /// Scope, file name without its extension, and text of every statement.
         #[cfg(test)]
         pub(crate) const ALL: &[(Scope, &str, &str)] = &[$((Scope::$scope, $file, $name)),*];
+
+        /// How many parameters each has, and what its columns are: the declared type, or an expression.
+        #[cfg(test)]
+        pub(crate) const SHAPES: &[(&str, usize, &[&str])] = &[$(($file, $parameters, &[$(stringify!($column)),*])),*];
     };
 }
 
 statements! {
-    System ATTEMPT_INSERT = "attempt_insert";
-    Tenant ATTEMPTS_OF_EVENT = "attempts_of_event";
-    Tenant ATTEMPTS_SUMMARY_OF_EVENT = "attempts_summary_of_event";
-    System ENDPOINT_CHANGES = "endpoint_changes";
-    Tenant ENDPOINT_DELETE = "endpoint_delete";
-    System ENDPOINT_DISABLE = "endpoint_disable";
-    Tenant ENDPOINT_GET = "endpoint_get";
-    Tenant ENDPOINT_INSERT = "endpoint_insert";
-    System ENDPOINT_IS_ENABLED = "endpoint_is_enabled";
-    Tenant ENDPOINT_LIST = "endpoint_list";
-    Tenant ENDPOINT_UPDATE = "endpoint_update";
-    Tenant ENDPOINT_VERSION = "endpoint_version";
-    Tenant EVENT_BODY_INSERT = "event_body_insert";
-    Tenant EVENT_EXISTS = "event_exists";
-    Tenant EVENT_HEAD = "event_head";
-    Tenant EVENT_IDS_GIVEN_UP = "event_ids_given_up";
-    Tenant EVENT_IDS_OF_ENDPOINT = "event_ids_of_endpoint";
-    Tenant EVENT_IDS_OF_TENANT = "event_ids_of_tenant";
-    Tenant EVENT_IDS_QUEUED = "event_ids_queued";
-    Tenant EVENT_IDS_UNDELIVERED = "event_ids_undelivered";
-    Tenant EVENT_INSERT = "event_insert";
-    Tenant EVENT_READ = "event_read";
-    System IDEMPOTENCY_BUCKET_NEXT = "idempotency_bucket_next";
-    System IDEMPOTENCY_BUCKET_SLICE = "idempotency_bucket_slice";
-    System IDEMPOTENCY_DELETE = "idempotency_delete";
-    System IDEMPOTENCY_FIND = "idempotency_find";
-    System IDEMPOTENCY_INSERT = "idempotency_insert";
-    System LANE_DUE = "lane_due";
-    System LANE_IDLE = "lane_idle";
-    System LANE_NEXT = "lane_next";
-    System MIGRATION_INSERT = "migration_insert";
-    System MIGRATION_LIST = "migration_list";
-    System MIGRATION_TABLE = "migration_table";
-    Tenant OUTCOME_DELETE = "outcome_delete";
-    Tenant OUTCOME_INSERT = "outcome_insert";
-    Tenant OUTCOMES_OF_EVENT = "outcomes_of_event";
-    System PULSE_BEAT = "pulse_beat";
-    Tenant QUEUE_DELETE = "queue_delete";
-    System QUEUE_FINISH_IF_LEASED = "queue_finish_if_leased";
-    Tenant QUEUE_INSERT = "queue_insert";
-    System QUEUE_LEASE = "queue_lease";
-    Tenant QUEUE_OF_EVENT = "queue_of_event";
-    System QUEUE_RELEASE_ALL = "queue_release_all";
-    System QUEUE_RELEASE_IF_LEASED = "queue_release_if_leased";
-    System QUEUE_RETRY_IF_LEASED = "queue_retry_if_leased";
-    System SPOOL_EXISTS = "spool_exists";
-    System SPOOL_INSERT = "spool_insert";
-    System SPOOL_KEY_FIND = "spool_key_find";
-    System SPOOL_READ = "spool_read";
-    System SPOOL_REMOVE = "spool_remove";
-    System SPOOL_TOTALS_ADD = "spool_totals_add";
-    System SPOOL_TOTALS_READ = "spool_totals_read";
+    System ATTEMPT_INSERT = "attempt_insert" (15) -> ();
+    Tenant ATTEMPTS_OF_EVENT = "attempts_of_event" (2) ->
+        (BLOB, INTEGER, BLOB, BLOB, TEXT, INTEGER, INTEGER, TEXT, TEXT, INTEGER, BLOB, BLOB, INTEGER);
+    Tenant ATTEMPTS_SUMMARY_OF_EVENT = "attempts_summary_of_event" (2) -> (BLOB, BLOB, EXPRESSION, EXPRESSION);
+    System ENDPOINT_CHANGES = "endpoint_changes" (2) ->
+        (BLOB, BLOB, TEXT, BLOB, TEXT, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, EXPRESSION);
+    Tenant ENDPOINT_DELETE = "endpoint_delete" (3) -> ();
+    System ENDPOINT_DISABLE = "endpoint_disable" (3) -> ();
+    Tenant ENDPOINT_GET = "endpoint_get" (2) -> (BLOB, BLOB, TEXT, BLOB, TEXT, TEXT, INTEGER, INTEGER, INTEGER);
+    Tenant ENDPOINT_INSERT = "endpoint_insert" (9) -> ();
+    System ENDPOINT_IS_ENABLED = "endpoint_is_enabled" (1) -> (EXPRESSION);
+    Tenant ENDPOINT_LIST = "endpoint_list" (3) -> (BLOB, BLOB, TEXT, BLOB, TEXT, TEXT, INTEGER, INTEGER, INTEGER);
+    Tenant ENDPOINT_UPDATE = "endpoint_update" (8) -> ();
+    Tenant ENDPOINT_VERSION = "endpoint_version" (2) -> (INTEGER);
+    Tenant EVENT_BODY_INSERT = "event_body_insert" (3) -> ();
+    Tenant EVENT_EXISTS = "event_exists" (2) -> (EXPRESSION);
+    Tenant EVENT_HEAD = "event_head" (2) -> (BLOB, INTEGER, TEXT, INTEGER, TEXT);
+    Tenant EVENT_IDS_GIVEN_UP = "event_ids_given_up" (4) -> (BLOB);
+    Tenant EVENT_IDS_OF_ENDPOINT = "event_ids_of_endpoint" (5) -> (BLOB);
+    Tenant EVENT_IDS_OF_TENANT = "event_ids_of_tenant" (4) -> (BLOB);
+    Tenant EVENT_IDS_QUEUED = "event_ids_queued" (4) -> (BLOB);
+    Tenant EVENT_IDS_UNDELIVERED = "event_ids_undelivered" (4) -> (BLOB);
+    Tenant EVENT_INSERT = "event_insert" (10) -> ();
+    Tenant EVENT_READ = "event_read" (2) -> (BLOB, INTEGER, TEXT, BLOB, BLOB, EXPRESSION);
+    System IDEMPOTENCY_BUCKET_NEXT = "idempotency_bucket_next" (1) -> (INTEGER);
+    System IDEMPOTENCY_BUCKET_SLICE = "idempotency_bucket_slice" (4) -> (BLOB, BLOB, INTEGER);
+    System IDEMPOTENCY_DELETE = "idempotency_delete" (3) -> ();
+    System IDEMPOTENCY_FIND = "idempotency_find" (3) -> (BLOB, BLOB, INTEGER);
+    System IDEMPOTENCY_INSERT = "idempotency_insert" (6) -> ();
+    System LANE_DUE = "lane_due" (3) -> (INTEGER, BLOB, BLOB, BLOB, INTEGER, INTEGER, INTEGER);
+    System LANE_IDLE = "lane_idle" (3) -> (INTEGER, BLOB, BLOB, BLOB);
+    System LANE_NEXT = "lane_next" (1) -> (BLOB, INTEGER, BLOB, EXPRESSION, EXPRESSION);
+    System MIGRATION_INSERT = "migration_insert" (3) -> ();
+    System MIGRATION_LIST = "migration_list" (0) -> (INTEGER, TEXT, BLOB);
+    System MIGRATION_TABLE = "migration_table" (0) -> ();
+    Tenant OUTCOME_DELETE = "outcome_delete" (3) -> ();
+    Tenant OUTCOME_INSERT = "outcome_insert" (6) -> ();
+    Tenant OUTCOMES_OF_EVENT = "outcomes_of_event" (2) -> (BLOB, BLOB, TEXT);
+    System PULSE_BEAT = "pulse_beat" (0) -> ();
+    Tenant QUEUE_DELETE = "queue_delete" (4) -> ();
+    System QUEUE_FINISH_IF_LEASED = "queue_finish_if_leased" (4) -> ();
+    Tenant QUEUE_INSERT = "queue_insert" (9) -> ();
+    System QUEUE_LEASE = "queue_lease" (6) -> ();
+    Tenant QUEUE_OF_EVENT = "queue_of_event" (2) -> (BLOB, BLOB, INTEGER, EXPRESSION, INTEGER, EXPRESSION);
+    System QUEUE_RELEASE_ALL = "queue_release_all" (2) -> ();
+    System QUEUE_RELEASE_IF_LEASED = "queue_release_if_leased" (5) -> ();
+    System QUEUE_RETRY_IF_LEASED = "queue_retry_if_leased" (5) -> ();
+    System SPOOL_EXISTS = "spool_exists" (1) -> (EXPRESSION);
+    System SPOOL_INSERT = "spool_insert" (13) -> ();
+    System SPOOL_KEY_FIND = "spool_key_find" (2) -> (BLOB, BLOB, INTEGER);
+    System SPOOL_READ = "spool_read" (2) ->
+        (INTEGER, BLOB, BLOB, BLOB, INTEGER, INTEGER, TEXT, BLOB, INTEGER, INTEGER, BLOB, TEXT, BLOB, BLOB);
+    System SPOOL_REMOVE = "spool_remove" (1) -> (INTEGER);
+    System SPOOL_TOTALS_ADD = "spool_totals_add" (2) -> (INTEGER, INTEGER, INTEGER);
+    System SPOOL_TOTALS_READ = "spool_totals_read" (0) -> (INTEGER, INTEGER, INTEGER);
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::migrate::{MIGRATIONS, SPOOL_MIGRATIONS, migrate};
-use crate::statements::{self as sql, ALL, Scope};
+use crate::statements::{self as sql, ALL, SHAPES, Scope};
 
 /// Tables whose rows belong to a tenant.
 const TENANT_TABLES: &[&str] = &["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes"];
@@ -53,6 +53,19 @@ fn every_statement_begins_with_its_name_and_every_file_is_registered() {
     let files: BTreeSet<_> = folder.read_dir().unwrap().map(file_name).collect();
     let registered: BTreeSet<_> = ALL.iter().map(|(_, name, _)| format!("{name}.sql")).collect();
     assert_eq!(files, registered);
+}
+
+#[test]
+fn every_statement_has_the_parameters_and_columns_that_the_code_gives_it() {
+    let schemas = migrated();
+    assert_eq!(SHAPES.len(), ALL.len());
+    for ((name, parameters, columns), (_, _, text)) in SHAPES.iter().zip(ALL) {
+        let statement = schemas.of(name).prepare(text).unwrap();
+        let types: Vec<_> =
+            statement.columns().map(|column| column.decl_type().unwrap_or("EXPRESSION").to_owned()).collect();
+        assert_eq!(statement.parameter_count(), *parameters, "parameters of {name}");
+        assert_eq!(types, *columns, "columns of {name}");
+    }
 }
 
 /// The text without comments, as words.
