@@ -83,7 +83,7 @@ impl Server {
                 entropy: Arc::clone(&entropy),
                 wake_delivery: dispatcher.waker(),
                 readiness: Arc::clone(&readiness),
-                spool: None,
+                spool: engine.spool_gauge(),
             },
             api_settings(config, operator_key.clone(), engine.ingest_writers()),
         );

@@ -22,6 +22,10 @@ impl AdminStore for PostgresStore {
         Ok(())
     }
 
+    fn alarms(&self) -> Vec<String> {
+        self.partitions().alarms()
+    }
+
     async fn endpoint_insert(&self, endpoint: Endpoint) -> Result<(), StoreError> {
         let stored = StoredEndpoint::new(endpoint)?;
         self.in_tenant(stored.endpoint.tenant_id, |session| async move { stored.insert(&session).await }).await

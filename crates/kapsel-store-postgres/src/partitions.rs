@@ -57,6 +57,13 @@ impl PartitionReport {
     pub fn is_alarm(&self) -> bool {
         !self.missing.is_empty() || !self.strays.is_empty()
     }
+
+    /// What there is to look at, a sentence each.
+    pub fn alarms(&self) -> Vec<String> {
+        let missing = self.missing.iter().map(|partition| format!("the partition {partition} is missing"));
+        let strays = self.strays.iter().map(|table| format!("{table} holds rows whose partition was missing"));
+        missing.chain(strays).collect()
+    }
 }
 
 /// What a table is partitioned by.

@@ -127,6 +127,12 @@ pub trait AdminStore: Send + Sync {
     /// [`StoreError::Unavailable`].
     async fn ping(&self) -> Result<(), StoreError>;
 
+    /// What somebody should look at though the store works, a sentence each, as of its last look at itself. Costs
+    /// nothing.
+    fn alarms(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Stores a new endpoint.
     ///
     /// # Errors

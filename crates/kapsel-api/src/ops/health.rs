@@ -74,6 +74,8 @@ struct ReadinessReport {
 struct Checks {
     store: &'static str,
     accepting: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    alarms: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     spool: Option<SpoolCheck>,
 }
@@ -117,7 +119,8 @@ pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
         Some(SpoolState::Spooling) if accepting == OK => (Reply::Ok, "spooling"),
         Some(_) | None => (Reply::NotReady, "unavailable"),
     };
-    let checks = Checks { store, accepting, spool: spool.as_ref().map(SpoolCheck::new) };
+    let alarms = shared.store.alarms();
+    let checks = Checks { store, accepting, alarms, spool: spool.as_ref().map(SpoolCheck::new) };
     problem::json(reply, &ReadinessReport { status, checks })
 }
 

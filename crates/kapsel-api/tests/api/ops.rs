@@ -133,12 +133,24 @@ fn figures(answer: &Answer) -> Vec<(String, u64)> {
 #[tokio::test(start_paused = true)]
 async fn metrics_show_the_store() {
     let app = App::new().await;
-    assert_eq!(figures(&get(&app, "/metrics").await), [("kapsel_store_up".to_owned(), 1)]);
-    assert_eq!(figures(&get(&app, "/metrics").await).len(), 1);
+    let expected = |up, alarms| [("kapsel_store_up".to_owned(), up), ("kapsel_store_alarms".to_owned(), alarms)];
+    assert_eq!(figures(&get(&app, "/metrics").await), expected(1, 0));
+    assert_eq!(figures(&get(&app, "/metrics").await).len(), 2);
     assert_eq!(app.store.pings(), 1, "it is asked as seldom as by the health routes");
     app.store.set_ping(Some(Fault::Before));
     tokio::time::advance(Duration::from_secs(2)).await;
-    assert_eq!(figures(&get(&app, "/metrics").await), [("kapsel_store_up".to_owned(), 0)]);
+    assert_eq!(figures(&get(&app, "/metrics").await), expected(0, 0));
+}
+
+#[tokio::test]
+async fn what_somebody_should_look_at_is_shown_and_keeps_nobody_out() {
+    let app = App::new().await;
+    assert!(get(&app, "/health/ready").await.json()["checks"].get("alarms").is_none());
+    app.store.set_alarms(&["the partition events_p20260101 is missing"]);
+    let answer = get(&app, "/health/ready").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json()["checks"]["alarms"], json!(["the partition events_p20260101 is missing"]));
+    assert_eq!(figures(&get(&app, "/metrics").await)[1], ("kapsel_store_alarms".to_owned(), 1));
 }
 
 #[tokio::test]
@@ -148,6 +160,7 @@ async fn metrics_show_the_spool() {
         app.spool.change(|status| (status.state, status.events, status.bytes, status.refused) = (state, 12, 34_567, 3));
         let expected = [
             ("kapsel_store_up", 1),
+            ("kapsel_store_alarms", 0),
             ("kapsel_spool_active", active),
             ("kapsel_spool_events", 12),
             ("kapsel_spool_bytes", 34_567),

@@ -60,6 +60,10 @@ impl AdminStore for SpooledStore {
         self.primary.ping().await
     }
 
+    fn alarms(&self) -> Vec<String> {
+        self.primary.alarms()
+    }
+
     async fn endpoint_insert(&self, endpoint: Endpoint) -> Result<(), StoreError> {
         self.primary.endpoint_insert(endpoint).await
     }

@@ -42,6 +42,7 @@ pub(crate) struct TestStore {
     races: AtomicUsize,
     ping_fault: Mutex<Option<Fault>>,
     pings: AtomicUsize,
+    alarms: Mutex<Vec<String>>,
     /// Events are answered as if they were in a spool, if set.
     is_spooling: AtomicBool,
 }
@@ -60,6 +61,7 @@ impl TestStore {
             races: AtomicUsize::new(0),
             ping_fault: Mutex::default(),
             pings: AtomicUsize::new(0),
+            alarms: Mutex::default(),
             is_spooling: AtomicBool::new(false),
         }
     }
@@ -114,6 +116,10 @@ impl TestStore {
 
     pub(crate) fn set_ping(&self, fault: Option<Fault>) {
         *self.ping_fault.lock().unwrap() = fault;
+    }
+
+    pub(crate) fn set_alarms(&self, alarms: &[&str]) {
+        *self.alarms.lock().unwrap() = alarms.iter().map(|alarm| (*alarm).to_owned()).collect();
     }
 
     pub(crate) fn pings(&self) -> usize {
@@ -217,6 +223,10 @@ impl AdminStore for TestStore {
             Some(Fault::Hang) => std::future::pending().await,
             Some(_) => Err(unavailable()),
         }
+    }
+
+    fn alarms(&self) -> Vec<String> {
+        self.alarms.lock().unwrap().clone()
     }
 
     async fn endpoint_insert(&self, endpoint: Endpoint) -> Result<(), StoreError> {
