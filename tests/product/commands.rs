@@ -1,21 +1,11 @@
 //! The commands of the program, as typed.
 
 use std::path::Path;
-use std::process::Output;
 
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::program::{OPERATOR_KEY, PATIENCE, Program, command};
-
-async fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
-    let output = command(arguments).envs(settings.iter().copied()).output();
-    tokio::time::timeout(PATIENCE, output).await.expect("it ends in time").expect("it runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
+use crate::program::{OPERATOR_KEY, Program, command, run, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_succeeds() {

@@ -10,6 +10,8 @@ mod duplicates;
 mod first_webhook;
 mod hostile;
 mod judges;
+mod ledger;
 mod octokit;
+mod postgres;
 mod program;
 mod vendors;

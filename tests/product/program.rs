@@ -1,7 +1,7 @@
 //! The built program as a child process, and a client that talks to it.
 
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +19,14 @@ pub const OPERATOR_KEY: &str = "operator-key-of-the-tests-0123456789";
 /// Nothing that a test waits for takes this long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A client of programs. Clones share their connections.
+pub type HttpClient = Client<HttpConnector, Full<Bytes>>;
+
+/// A client that has no connection yet.
+pub fn http_client() -> HttpClient {
+    Client::builder(TokioExecutor::new()).build_http()
+}
+
 /// A command of the built program with none of the caller's settings.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kapsel"));
@@ -33,6 +41,17 @@ pub fn command(arguments: &[&str]) -> Command {
     command
 }
 
+/// Runs a command of the built program to its end.
+pub async fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+    let output = command(arguments).envs(settings.iter().copied()).output();
+    tokio::time::timeout(PATIENCE, output).await.expect("it ends in time").expect("it runs")
+}
+
+/// What a program printed.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("it prints UTF-8")
+}
+
 /// A running server.
 pub struct Program {
     child: Child,
@@ -42,7 +61,7 @@ pub struct Program {
     pub base: String,
     /// Everything it said until it listened.
     pub greeting: String,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: HttpClient,
 }
 
 /// What an HTTP request brought back.
@@ -91,8 +110,7 @@ impl Program {
         let mut child = command.spawn().expect("the built program starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("a piped stdout"));
         let (base, greeting) = tokio::time::timeout(PATIENCE, greeting(&mut stdout)).await.expect("it listens in time");
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        Program { child, _stdout: stdout, base, greeting, client }
+        Program { child, _stdout: stdout, base, greeting, client: http_client() }
     }
 
     /// Sends any request.
@@ -101,7 +119,7 @@ impl Program {
     }
 
     /// The client, for requests that go on while this is borrowed elsewhere.
-    pub fn client(&self) -> Client<HttpConnector, Full<Bytes>> {
+    pub fn client(&self) -> HttpClient {
         self.client.clone()
     }
 
@@ -161,14 +179,51 @@ impl Program {
         }
     }
 
+    /// Waits until every event is delivered.
+    pub async fn wait_until_nothing_is_undelivered(&self) {
+        let poll = async {
+            loop {
+                let page = self.manage(Method::GET, "/v1/events?limit=1&status=undelivered", None).await;
+                if page.expect(200).json()["data"] == Value::Array(Vec::new()) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await; // paced: polling an HTTP API
+            }
+        };
+        tokio::time::timeout(PATIENCE, poll).await.expect("the queue becomes empty");
+    }
+
+    /// Waits until `GET /health/ready` has this status.
+    pub async fn wait_for_readiness(&self, status: u16) {
+        let poll = async {
+            loop {
+                if self.manage(Method::GET, "/health/ready", None).await.status == status {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await; // paced: polling an HTTP API
+            }
+        };
+        tokio::time::timeout(PATIENCE, poll).await.unwrap_or_else(|_| panic!("readiness did not become {status}"));
+    }
+
     /// SIGKILL, and waits until it is dead.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("it can be killed");
     }
 
+    /// SIGSTOP: it stands still, as on a machine that swaps or was put to sleep.
+    pub fn pause(&self) {
+        signal(&self.child, "STOP");
+    }
+
+    /// SIGCONT: it goes on after a pause.
+    pub fn resume(&self) {
+        signal(&self.child, "CONT");
+    }
+
     /// SIGTERM, and waits for its end.
     pub async fn terminate(mut self) -> ExitStatus {
-        signal_terminate(&self.child);
+        signal(&self.child, "TERM");
         tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends in time").expect("it can be waited for")
     }
 
@@ -182,10 +237,10 @@ impl Program {
     }
 }
 
-/// Sends SIGTERM. The standard library knows only SIGKILL.
-pub fn signal_terminate(child: &Child) {
+/// Sends a signal. The standard library knows only SIGKILL.
+fn signal(child: &Child, name: &str) {
     let pid = child.id().expect("it runs").to_string();
-    let status = std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there");
+    let status = std::process::Command::new("kill").args(["-s", name, &pid]).status().expect("kill is there");
     assert!(status.success());
 }
 
@@ -217,10 +272,7 @@ pub fn post_request(url: &str, headers: &[(&str, &str)], body: impl Into<Bytes>)
 }
 
 /// Sends a request and reads the whole answer.
-pub async fn send(
-    client: &Client<HttpConnector, Full<Bytes>>,
-    request: Request<Full<Bytes>>,
-) -> Result<Answer, String> {
+pub async fn send(client: &HttpClient, request: Request<Full<Bytes>>) -> Result<Answer, String> {
     let exchange = async {
         let response = client.request(request).await.map_err(|error| format!("{error:?}"))?;
         let (head, body) = response.into_parts();
