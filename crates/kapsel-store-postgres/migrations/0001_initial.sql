@@ -83,8 +83,13 @@ CREATE TABLE idempotency_keys (
 CREATE TABLE idempotency_keys_default PARTITION OF idempotency_keys DEFAULT;
 
 -- Undelivered work only: small rows, apart from the payload. A delivery has a row here or one in outcomes, never both.
--- queue_lanes is the order in which a lane is worked off; under a lease due_at is the lease's end. Nearly every row is
--- deleted within a second, so vacuum must come often and must not dawdle.
+-- Under a lease due_at is the lease's end. Nearly every row is stored under a lease and deleted within a second, so vacuum
+-- must come often and must not dawdle.
+--
+-- queue_lanes is the order in which a lane is worked off. What is leased is not in it: the rows of deliveries that succeed
+-- at once never touch it, and a long transaction, which keeps their remains from being removed, does not make the look
+-- over the lanes slow. is_leased is cleared when a lease is found to have ended (lease_lapse); only then is the row in its
+-- lane again. The lease itself stays as it is, for its holder's word counts until somebody else claims the delivery.
 CREATE TABLE queue (
     tenant_id uuid NOT NULL,
     event_id uuid NOT NULL,
@@ -93,6 +98,7 @@ CREATE TABLE queue (
     due_at bigint NOT NULL,
     lease_owner uuid,
     lease_token bigint,
+    is_leased boolean NOT NULL,
     attempts_total integer NOT NULL,
     attempts_made integer NOT NULL,
     size_bytes bigint NOT NULL,
@@ -107,7 +113,8 @@ CREATE TABLE queue (
     autovacuum_vacuum_cost_delay = 0
 );
 
-CREATE INDEX queue_lanes ON queue (endpoint_id, due_at, delivery_id);
+CREATE INDEX queue_lanes ON queue (endpoint_id, due_at, delivery_id) WHERE NOT is_leased;
+CREATE INDEX queue_leases ON queue (due_at) WHERE is_leased;
 
 -- The history. Failures without an answer have a failure_kind; those whose answer broke off have a status as well. One
 -- partition a month, by the event: all attempts of an event are in one place.

@@ -1,6 +1,6 @@
 -- delivery_claim_due
 -- One statement for SQLite's endpoint_is_enabled, lane_due and queue_lease. Lane by lane, each by its own index range:
--- a lane with a million rows costs as much as one with ten. Rows that somebody else is claiming are passed over. The
+-- a lane with a million rows costs as much as one with ten; leases that have ended are put back into their lanes before. Rows that somebody else is claiming are passed over. The
 -- running sum ends the claim in front of the first body that would go beyond the budget; the first is taken in any case.
 WITH found AS MATERIALIZED (
     SELECT l.place, q.tenant_id, q.event_id, q.delivery_id, q.due_at, q.size_bytes
@@ -9,7 +9,7 @@ WITH found AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT w.tenant_id, w.event_id, w.delivery_id, w.due_at, w.size_bytes
         FROM queue w
-        WHERE w.endpoint_id = l.endpoint_id AND w.due_at <= $3
+        WHERE w.endpoint_id = l.endpoint_id AND NOT w.is_leased AND w.due_at <= $3
         ORDER BY w.due_at, w.delivery_id
         LIMIT l.quota
         FOR UPDATE SKIP LOCKED
@@ -22,7 +22,7 @@ summed AS MATERIALIZED (
 ),
 claimed AS (
     UPDATE queue q
-    SET due_at = $5, lease_owner = $6, lease_token = $7
+    SET due_at = $5, lease_owner = $6, lease_token = $7, is_leased = true
     FROM summed s
     WHERE (s.turn = 1 OR s.bytes <= $4::bigint) AND q.tenant_id = s.tenant_id AND q.event_id = s.event_id
         AND q.delivery_id = s.delivery_id

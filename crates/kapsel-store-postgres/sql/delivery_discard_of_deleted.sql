@@ -1,5 +1,5 @@
 -- delivery_discard_of_deleted
--- What nobody may be working on, of endpoints that are gone. One statement for SQLite's lane_idle, queue_delete and
+-- What nobody may be working on, of endpoints that are gone; leases that have ended are put back before. One statement for SQLite's lane_idle, queue_delete and
 -- outcome_insert.
 WITH doomed AS MATERIALIZED (
     SELECT q.tenant_id, q.event_id, q.delivery_id, q.endpoint_id
@@ -7,7 +7,7 @@ WITH doomed AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT w.tenant_id, w.event_id, w.delivery_id, w.endpoint_id
         FROM queue w
-        WHERE w.endpoint_id = e.id AND (w.lease_token IS NULL OR w.due_at <= $1)
+        WHERE w.endpoint_id = e.id AND NOT w.is_leased
         ORDER BY w.due_at, w.delivery_id
         LIMIT $2
         FOR UPDATE SKIP LOCKED

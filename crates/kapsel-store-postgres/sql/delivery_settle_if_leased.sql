@@ -19,7 +19,7 @@ finished AS (
 ),
 retried AS (
     UPDATE queue q
-    SET due_at = i.due_at, lease_owner = NULL, lease_token = NULL, attempts_total = q.attempts_total + 1,
+    SET due_at = i.due_at, lease_owner = NULL, lease_token = NULL, is_leased = false, attempts_total = q.attempts_total + 1,
         attempts_made = q.attempts_made + 1
     FROM input i
     WHERE i.due_at IS NOT NULL AND q.tenant_id = i.tenant_id AND q.event_id = i.event_id

@@ -76,9 +76,10 @@ deliveries AS MATERIALIZED (
 ),
 queued AS (
     INSERT INTO queue
-        (tenant_id, event_id, delivery_id, endpoint_id, due_at, lease_owner, lease_token, attempts_total, attempts_made,
-        size_bytes)
-    SELECT tenant_id, event_id, delivery_id, endpoint_id, due_at, lease_owner, lease_token, 0, 0, size_bytes
+        (tenant_id, event_id, delivery_id, endpoint_id, due_at, lease_owner, lease_token, is_leased, attempts_total,
+        attempts_made, size_bytes)
+    SELECT tenant_id, event_id, delivery_id, endpoint_id, due_at, lease_owner, lease_token, lease_token IS NOT NULL AND due_at > $18,
+        0, 0, size_bytes
     FROM deliveries
     WHERE reason IS NULL
 ),

@@ -1,6 +1,6 @@
 -- lane_scan
 -- The heads of the lanes behind $2, one index descent each however long the lanes are, until $3 due ones are found. One
--- statement for what SQLite does with lane_next in a loop.
+-- statement for what SQLite does with lane_next in a loop; leases that have ended are put back into their lanes before.
 WITH RECURSIVE lanes AS (
     SELECT h.endpoint_id, h.due_at, h.tenant_id, h.is_enabled,
         CASE WHEN h.is_enabled AND h.due_at <= $1 THEN 1 ELSE 0 END AS due_found
@@ -10,7 +10,7 @@ WITH RECURSIVE lanes AS (
         FROM (
             SELECT w.endpoint_id, w.due_at
             FROM queue w
-            WHERE w.endpoint_id > $2
+            WHERE w.endpoint_id > $2 AND NOT w.is_leased AND (w.lease_token IS NULL OR w.due_at <= $1)
             ORDER BY w.endpoint_id, w.due_at, w.delivery_id
             LIMIT 1
         ) q
@@ -26,7 +26,7 @@ WITH RECURSIVE lanes AS (
         FROM (
             SELECT w.endpoint_id, w.due_at
             FROM queue w
-            WHERE w.endpoint_id > l.endpoint_id
+            WHERE w.endpoint_id > l.endpoint_id AND NOT w.is_leased AND (w.lease_token IS NULL OR w.due_at <= $1)
             ORDER BY w.endpoint_id, w.due_at, w.delivery_id
             LIMIT 1
         ) q

@@ -24,6 +24,7 @@ impl DeliveryStore for PostgresStore {
         let after = after.unwrap_or(EndpointId::MIN).stored();
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         let scan = |session: Arc<Session>| async move {
+            self.lapse().run(&session, now).await?;
             let mut scan = LaneScan::default();
             for row in &session.query(&sql::LANE_SCAN, &[&now.unix_micros(), &after, &limit]).await? {
                 let due_at = time(row, 1)?;
@@ -45,6 +46,7 @@ impl DeliveryStore for PostgresStore {
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
         let request = &request;
         let claim = |session: Arc<Session>| async move {
+            self.lapse().run(&session, now).await?;
             let claimed = claim(&session, now, request).await?;
             with_events(&session, request.lease, claimed).await
         };
@@ -91,6 +93,7 @@ impl DeliveryStore for PostgresStore {
     async fn delivery_discard_of_deleted(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let reason = FinalReason::EndpointDeleted.as_str();
         let discard = |session: Arc<Session>| async move {
+            self.lapse().run(&session, now).await?;
             let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
                 [&now.unix_micros(), &stored(limit), &reason];
             let row = session.query_opt(&sql::DELIVERY_DISCARD_OF_DELETED, &parameters).await?;

@@ -20,6 +20,7 @@ mod events;
 mod guard;
 mod idempotency;
 mod ingest;
+mod lapse;
 mod migrate;
 mod open_error;
 mod options;

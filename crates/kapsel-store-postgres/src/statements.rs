@@ -91,6 +91,7 @@ statements! {
     System INSTANCE_BEAT = "instance_beat" (UUID, TEXT, INT8, BOOL) -> ();
     System INSTANCE_FORGET = "instance_forget" (INT8) -> ();
     System LANE_SCAN = "lane_scan" (INT8, UUID, INT4) -> (UUID, INT8, UUID);
+    System LEASE_LAPSE = "lease_lapse" (INT8, INT8, INT8) -> ();
     System LEASE_TAKE = "lease_take" (TEXT, UUID, INT8, INT8) -> (INT8);
     System MIGRATION_INSERT = "migration_insert" (INT8, TEXT, BYTEA) -> ();
     System MIGRATION_LIST = "migration_list" () -> (INT8, TEXT, BYTEA);

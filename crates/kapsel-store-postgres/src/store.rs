@@ -10,6 +10,7 @@ use kapsel_store::StoreError;
 use crate::connector::{Connector, Purpose};
 use crate::error::Failure;
 use crate::idempotency::Position;
+use crate::lapse::Lapse;
 use crate::open_error::OpenError;
 use crate::options::PostgresOptions;
 use crate::partitions::{PartitionReport, Retention};
@@ -38,6 +39,7 @@ struct Inner {
     api: Arc<Pool>,
     entropy: Arc<dyn Entropy>,
     prune_position: Mutex<Position>,
+    lapse: Lapse,
     partitions: Mutex<PartitionReport>,
     retention: Retention,
 }
@@ -79,6 +81,7 @@ impl PostgresStore {
             work,
             entropy,
             prune_position: Mutex::default(),
+            lapse: Lapse::default(),
             partitions: Mutex::new(report),
             retention: options.retention,
         }));
@@ -113,6 +116,10 @@ impl PostgresStore {
 
     pub(crate) fn upkeep(&self) -> &Arc<Pool> {
         &self.0.upkeep
+    }
+
+    pub(crate) fn lapse(&self) -> &Lapse {
+        &self.0.lapse
     }
 
     pub(crate) fn retention(&self) -> Retention {

@@ -83,7 +83,7 @@ impl DeliveryStore for SqliteStore {
     }
 
     async fn delivery_discard_of_deleted(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        let lanes = self.readers().read(lanes::of_deleted_endpoints).await?;
+        let lanes = self.readers().read(move |connection| lanes::of_deleted_endpoints(connection, now)).await?;
         if lanes.is_empty() {
             return Ok(0);
         }

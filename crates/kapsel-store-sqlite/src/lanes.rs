@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use kapsel_core::{EndpointId, TenantId, Timestamp};
 use kapsel_store::{Lane, LaneScan};
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
 use crate::error::Failure;
 use crate::rows::{StoredId, id, time};
@@ -19,9 +19,10 @@ struct Head {
     is_deleted: bool,
 }
 
-/// Calls `visit` for each lane behind `after`, by endpoint id, until it breaks off.
+/// Calls `visit` for each lane behind `after` in which something waits at `now`, by endpoint id, until it breaks off.
 fn walk(
     connection: &Connection,
+    now: Timestamp,
     after: Option<EndpointId>,
     mut visit: impl FnMut(Head) -> ControlFlow<()>,
 ) -> Result<(), Failure> {
@@ -29,7 +30,7 @@ fn walk(
     // Empty bytes come before every id.
     let mut behind: Vec<u8> = after.map(|id| id.as_bytes().to_vec()).unwrap_or_default();
     loop {
-        let mut rows = next.query([&behind])?;
+        let mut rows = next.query(params![behind, now.unix_micros()])?;
         let Some(row) = rows.next()? else { return Ok(()) };
         let endpoint_id: EndpointId = id(row, 0)?;
         let tenant: Option<[u8; 16]> = row.get(2)?;
@@ -58,7 +59,7 @@ pub(crate) fn scan(
     if limit == 0 {
         return Ok(scan);
     }
-    walk(connection, after, |Head { endpoint_id, due_at, enabled_for, .. }| {
+    walk(connection, now, after, |Head { endpoint_id, due_at, enabled_for, .. }| {
         match enabled_for {
             None => {}
             Some(tenant_id) if due_at <= now => scan.due.push(Lane { endpoint_id, tenant_id, due_at }),
@@ -70,9 +71,9 @@ pub(crate) fn scan(
 }
 
 /// The lanes whose endpoint was deleted.
-pub(crate) fn of_deleted_endpoints(connection: &Connection) -> Result<Vec<EndpointId>, Failure> {
+pub(crate) fn of_deleted_endpoints(connection: &Connection, now: Timestamp) -> Result<Vec<EndpointId>, Failure> {
     let mut deleted = Vec::new();
-    walk(connection, None, |head| {
+    walk(connection, now, None, |head| {
         if head.is_deleted {
             deleted.push(head.endpoint_id);
         }

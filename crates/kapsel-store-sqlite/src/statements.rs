@@ -59,7 +59,7 @@ statements! {
     System IDEMPOTENCY_INSERT = "idempotency_insert" (6) -> ();
     System LANE_DUE = "lane_due" (3) -> (INTEGER, BLOB, BLOB, BLOB, INTEGER, INTEGER, INTEGER);
     System LANE_IDLE = "lane_idle" (3) -> (INTEGER, BLOB, BLOB, BLOB);
-    System LANE_NEXT = "lane_next" (1) -> (BLOB, INTEGER, BLOB, EXPRESSION, EXPRESSION);
+    System LANE_NEXT = "lane_next" (2) -> (BLOB, INTEGER, BLOB, EXPRESSION, EXPRESSION);
     System MIGRATION_INSERT = "migration_insert" (3) -> ();
     System MIGRATION_LIST = "migration_list" (0) -> (INTEGER, TEXT, BLOB);
     System MIGRATION_TABLE = "migration_table" (0) -> ();

@@ -24,7 +24,8 @@ pub struct Lane {
 pub struct LaneScan {
     /// Lanes with work that is due, by endpoint id.
     pub due: Vec<Lane>,
-    /// When the first of the scanned lanes that are not due becomes so.
+    /// When the first of the scanned lanes that are not due becomes so. The ends of running leases are left aside: most
+    /// deliveries are settled long before, and to watch over the ends of all would cost something for each.
     pub next_due_at: Option<Timestamp>,
 }
 

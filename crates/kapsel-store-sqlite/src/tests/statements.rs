@@ -194,7 +194,7 @@ fn a_look_at_a_lane_costs_the_same_however_long_it_is() {
             connection.execute(row, [due_at]).unwrap();
         }
         let mut statement = connection.prepare(sql::LANE_NEXT).unwrap();
-        assert!(statement.exists([b""]).unwrap());
+        assert!(statement.exists(rusqlite::params![b"", 0]).unwrap());
         statement.get_status(rusqlite::StatementStatus::VmStep)
     };
     assert_eq!(steps(1), steps(5_000));

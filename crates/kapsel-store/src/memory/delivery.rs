@@ -24,7 +24,9 @@ impl DeliveryStore for MemoryStore {
             if scan.due.len() >= limit {
                 break;
             }
-            let (Some(endpoint), Some((due_at, _))) = (state.enabled_endpoint(*endpoint_id), lane.first()) else {
+            let is_idle = |id: &DeliveryId| state.queued(*id).is_some_and(|queued| !queued.is_leased(now));
+            let head = lane.iter().find(|(_, id)| is_idle(id));
+            let (Some(endpoint), Some((due_at, _))) = (state.enabled_endpoint(*endpoint_id), head) else {
                 continue;
             };
             if *due_at <= now {
