@@ -164,6 +164,14 @@ impl Server {
     }
 }
 
+/// Whether the configuration of the store can be understood, as far as that can be said without opening it.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check(config: &Config) -> Result<(), Failure> {
+    engine::check(&config.storage)
+}
+
 /// Opens the store, which brings its schema up to date, and closes it.
 ///
 /// # Errors

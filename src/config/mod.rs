@@ -18,7 +18,7 @@ pub(crate) use security::SecurityConfig;
 pub(crate) use server::ServerConfig;
 pub(crate) use sources::ConfigError;
 use sources::{ReportLine, Sources};
-pub(crate) use storage::{DatabaseConfig, StorageConfig};
+pub(crate) use storage::{DATABASE_URL, DatabaseConfig, StorageConfig};
 
 /// Flags of `serve` and `check-config`. Each has the environment variable that is named in its help.
 #[derive(Debug, Clone, Default, clap::Args)]

@@ -11,7 +11,7 @@ use super::sources::{ConfigError, Setting, Sources, number};
 const GIB: u64 = 1024 * 1024 * 1024;
 
 const DATA_DIR: Setting = Setting { key: "data_dir", env: "KAPSEL_DATA_DIR", flag: Some("data-dir") };
-const DATABASE_URL: Setting = Setting { key: "database_url", env: "DATABASE_URL", flag: None };
+pub(crate) const DATABASE_URL: Setting = Setting { key: "database_url", env: "DATABASE_URL", flag: None };
 const MAX_CONNECTIONS: Setting = Setting {
     key: "database_max_connections",
     env: "DATABASE_MAX_CONNECTIONS",

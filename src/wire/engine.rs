@@ -5,14 +5,14 @@ use std::sync::{Arc, OnceLock};
 use kapsel_core::{Clock, Entropy, IdGenerator, InstanceId};
 use kapsel_store::Store;
 use kapsel_store::spool::{SpoolDrain, SpoolGauge, SpoolSettings, SpoolStore as _, SpooledStore};
-use kapsel_store_postgres::{PostgresOptions, PostgresStore, Retention, Upkeep};
+use kapsel_store_postgres::{OpenError, PostgresOptions, PostgresStore, Retention, Upkeep};
 use kapsel_store_sqlite::{SpoolOptions, SqliteOptions, SqliteSpool, SqliteStore};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::told;
 use crate::commands::Failure;
-use crate::config::{DatabaseConfig, StorageConfig};
+use crate::config::{ConfigError, DATABASE_URL, DatabaseConfig, StorageConfig};
 use crate::identity::Identity;
 
 /// An open store.
@@ -82,7 +82,9 @@ impl Engine {
         let folder = match database.spool_bytes_max {
             Some(bytes_max) => Some(open_spool(config, bytes_max).await?),
             None => left_in_spool(config).await?.inspect(|_| {
-                tracing::warn!("the spool is off, and events of an earlier run are in it; it is on until the next start");
+                tracing::warn!(
+                    "the spool is off, and events of an earlier run are in it; it is on until the next start"
+                );
             }),
         };
         let store = connect(database, clock, entropy).await?;
@@ -195,6 +197,35 @@ impl Spool {
     }
 }
 
+/// Whether the settings of the store can be understood. Connects to nothing.
+///
+/// # Errors
+/// What is wrong with them.
+pub(crate) fn check(config: &StorageConfig) -> Result<(), Failure> {
+    config.database.as_ref().map_or(Ok(()), |database| options(database).check().map_err(unusable))
+}
+
+fn options(database: &DatabaseConfig) -> PostgresOptions {
+    PostgresOptions {
+        url: database.url.clone(),
+        connections_max: database.connections_max,
+        wait_max: database.wait_max,
+        allow_unsafe: database.allow_unsafe,
+        retention: Retention { events: database.event_retention, attempts: database.attempt_retention },
+    }
+}
+
+/// The configuration is at fault: one line that names the setting and not its value.
+fn unusable(error: OpenError) -> Failure {
+    let mut problem = String::from("cannot be used");
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        problem = format!("{problem}: {cause}");
+        source = cause.source();
+    }
+    Failure::Config(ConfigError::Secret { setting: DATABASE_URL, problem })
+}
+
 /// Brings the schema of the configured store up to date.
 ///
 /// # Errors
@@ -246,16 +277,10 @@ async fn connect(
     clock: &dyn Clock,
     entropy: &Arc<dyn Entropy>,
 ) -> Result<PostgresStore, Failure> {
-    let options = PostgresOptions {
-        url: database.url.clone(),
-        connections_max: database.connections_max,
-        wait_max: database.wait_max,
-        allow_unsafe: database.allow_unsafe,
-        retention: Retention { events: database.event_retention, attempts: database.attempt_retention },
-    };
-    PostgresStore::open(&options, Arc::clone(entropy), clock.now())
-        .await
-        .map_err(|error| Failure::runtime("opening the database")(error.into()))
+    PostgresStore::open(&options(database), Arc::clone(entropy), clock.now()).await.map_err(|error| match error {
+        error @ (OpenError::Url(_) | OpenError::Tls { .. }) => unusable(error),
+        error => Failure::runtime("opening the database")(error.into()),
+    })
 }
 
 /// Where the spool is, inside of the data folder.

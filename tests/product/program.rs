@@ -99,6 +99,11 @@ impl Program {
 
     /// Starts a server on a free port with these settings.
     pub async fn start_with(folder: &Path, settings: &[(&str, &str)]) -> Self {
+        Program::start_logging(folder, settings, Stdio::inherit()).await
+    }
+
+    /// The same, with a place for its log.
+    pub async fn start_logging(folder: &Path, settings: &[(&str, &str)], log: impl Into<Stdio>) -> Self {
         let mut command = command(&["serve"]);
         command
             .env("KAPSEL_DATA_DIR", folder)
@@ -106,7 +111,7 @@ impl Program {
             .env("KAPSEL_OPERATOR_KEY", OPERATOR_KEY)
             .env("RUST_LOG", "warn")
             .envs(settings.iter().copied())
-            .stderr(Stdio::inherit());
+            .stderr(log);
         let mut child = command.spawn().expect("the built program starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("a piped stdout"));
         let (base, greeting) = tokio::time::timeout(PATIENCE, greeting(&mut stdout)).await.expect("it listens in time");

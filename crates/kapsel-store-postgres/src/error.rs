@@ -5,13 +5,15 @@ use std::time::Duration;
 use kapsel_store::StoreError;
 use tokio_postgres::error::SqlState;
 
+use crate::driver_error::DriverError;
+
 /// Why a piece of work on a connection ended early.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Already in the words of the contract.
     Store(StoreError),
     /// As PostgreSQL or its driver said it.
-    Postgres(tokio_postgres::Error),
+    Postgres(DriverError),
     /// It took longer than it may.
     TimedOut(Duration),
 }
@@ -24,7 +26,7 @@ impl From<StoreError> for Failure {
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
-        Failure::Postgres(error)
+        Failure::Postgres(error.into())
     }
 }
 
@@ -65,9 +67,9 @@ pub(crate) fn closed() -> StoreError {
 
 /// Puts an error of PostgreSQL into the words of the contract, by what the caller can do next. Where the connection
 /// broke, whether a commit took place is unknown; that is [`StoreError::Unavailable`] as well.
-fn store_error(error: tokio_postgres::Error) -> StoreError {
+fn store_error(error: DriverError) -> StoreError {
     let Some(code) = error.code() else {
-        if error.is_closed() || is_io(&error) {
+        if error.is_of_the_connection() {
             return StoreError::unavailable("the connection to the database was lost", error);
         }
         // A column that does not hold what the code expects.
@@ -94,15 +96,4 @@ fn store_error(error: tokio_postgres::Error) -> StoreError {
         _ => "the database refused a statement",
     };
     StoreError::unavailable(message, error)
-}
-
-fn is_io(error: &tokio_postgres::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if cause.is::<std::io::Error>() {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
 }

@@ -64,7 +64,7 @@ fn refused(failure: Failure) -> (OpenError, bool) {
                     false => (OpenError::Unreachable(error.into()), is_starting),
                 };
             }
-            let may_pass = io_kind(&error).is_some_and(|kind| {
+            let may_pass = error.io_kind().is_some_and(|kind| {
                 matches!(
                     kind,
                     io::ErrorKind::ConnectionRefused
@@ -80,17 +80,6 @@ fn refused(failure: Failure) -> (OpenError, bool) {
         Failure::TimedOut(_) => (OpenError::Unreachable(kapsel_store::StoreError::from(failure).into()), true),
         Failure::Store(error) => (OpenError::Unreachable(error.into()), true),
     }
-}
-
-fn io_kind(error: &tokio_postgres::Error) -> Option<io::ErrorKind> {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if let Some(error) = cause.downcast_ref::<io::Error>() {
-            return Some(error.kind());
-        }
-        source = cause.source();
-    }
-    None
 }
 
 async fn check_version(session: &Session) -> Result<(), OpenError> {

@@ -93,7 +93,7 @@ impl PostgresStore {
                 })
                 .await?;
             if let Some(lost) = result {
-                return self.answers(now, &events, lost).await.map_err(StoreError::from);
+                return self.answers(now, &events, lost).await;
             }
             collisions += 1;
             if collisions >= TRIES_MAX {
@@ -164,13 +164,17 @@ async fn insert(
         return columns.insert(session, now).await;
     }
     session.run("BEGIN").await?;
-    let lost = columns.insert(session, now).await?;
-    // Somebody who won the guard but not the key holds a row that names an event which is not stored.
-    if lost.values().any(Option::is_none) {
-        columns.keys.give_back(session, now, |event_id| lost.contains_key(event_id)).await?;
-    }
-    session.run("COMMIT").await?;
-    Ok(lost)
+    let result = async {
+        let lost = columns.insert(session, now).await?;
+        // Somebody who won the guard but not the key holds a row that names an event which is not stored.
+        if lost.values().any(Option::is_none) {
+            columns.keys.give_back(session, now, |event_id| lost.contains_key(event_id)).await?;
+        }
+        Ok(lost)
+    };
+    let result = result.await;
+    session.run(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+    result
 }
 
 /// A portion column by column, as the statement takes it.

@@ -15,6 +15,7 @@ mod admin;
 mod calendar;
 mod connector;
 mod delivery;
+mod driver_error;
 mod error;
 mod events;
 mod guard;

@@ -1,14 +1,18 @@
 //! An event that the database refuses harms nobody but itself.
 
+use std::fs::File;
+
 use serde_json::json;
 use test_harness::destination::{Behaviour, Destination};
 use tokio::task::JoinSet;
 
 use super::{Database, Fleet, ingest_url};
-use crate::program::{PATIENCE, post_request, send};
+use crate::program::{PATIENCE, Program, post_request, send};
 
 const EVENTS: usize = 50;
 const POISONED: usize = 17;
+/// Has the database refuse some events.
+const REFUSE: &str = "ALTER TABLE events ADD CONSTRAINT poison CHECK (content_type <> 'application/poison') NOT VALID";
 
 /// Of many events that are stored together, one is refused by the database: its sender is told so, and the others are
 /// stored and delivered.
@@ -18,8 +22,7 @@ async fn poison_event_spoils_nobody_else() {
     let fleet = Fleet::start(&database, 1).await;
     let destination = Destination::start(Behaviour::Ok(200)).await;
     let endpoint_id = fleet.create_endpoint(json!({"url": destination.url()})).await;
-    let refuse = "ALTER TABLE events ADD CONSTRAINT poison CHECK (content_type <> 'application/poison') NOT VALID";
-    database.sql(refuse).await;
+    database.sql(REFUSE).await;
 
     let post = |number: usize| {
         let (client, url) = (fleet[0].client(), ingest_url(&fleet[0], &endpoint_id));
@@ -51,4 +54,26 @@ async fn poison_event_spoils_nobody_else() {
     assert_eq!(arrived, (0..EVENTS).filter(|number| *number != POISONED).collect::<Vec<_>>());
     assert_eq!(fleet[0].list_events("").await.len(), EVENTS - 1);
     fleet.terminate().await;
+}
+
+/// What the database says of a row that it refuses may quote the row; nothing of that gets into the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_event_is_not_quoted_in_the_log() {
+    let database = Database::shared().await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let url = database.url();
+    let settings = [("DATABASE_URL", url.as_str()), ("KAPSEL_ALLOW_DESTINATIONS", "127.0.0.0/8")];
+    let program = Program::start_logging(folder.path(), &settings, File::create(&log).unwrap()).await;
+    let endpoint = program.create_endpoint(json!({"url": "http://127.0.0.1:9/"})).await;
+    database.sql(REFUSE).await;
+    let headers = [("content-type", "application/poison"), ("a", "my-token")];
+    program.post(endpoint["ingest_url"].as_str().unwrap(), &headers, "my-secret").await.expect(500);
+    assert!(program.terminate().await.success());
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(log.contains("the store refused an event"), "{log}");
+    for secret in ["my-token", "my-secret"] {
+        let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        assert!(!log.contains(secret) && !log.contains(&hex), "{secret} is in the log: {log}");
+    }
 }

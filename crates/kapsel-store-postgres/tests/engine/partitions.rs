@@ -121,7 +121,8 @@ async fn instances_say_that_they_live_and_are_forgotten_after_a_day() {
     bench.upkeep.beat(true).await.unwrap();
     assert_eq!(psql(&bench.database, row).await, "1.2.3|10000000|t");
     bench.clock.advance(DAY + Duration::from_secs(1));
-    let other = Upkeep::new(bench.store.clone(), bench.clock.clone(), bench.world.ids.next(bench.world.now()), "1.2.4");
+    let (clock, other) = (Arc::clone(&bench.clock), bench.world.ids.next(bench.world.now()));
+    let other = Upkeep::new(bench.store.clone(), clock, other, "1.2.4");
     other.beat(false).await.unwrap();
     assert_eq!(psql(&bench.database, "SELECT version FROM instances").await, "1.2.4");
 }
