@@ -1,5 +1,5 @@
 -- delivery_claim_due
--- One statement for SQLite's endpoint_is_enabled, lane_due and queue_lease. Lane by lane, each by its own index range:
+-- One statement for SQLite's endpoint_is_enabled, lane_due, queue_lease and event_read. Lane by lane, each by its own index range:
 -- a lane with a million rows costs as much as one with ten; leases that have ended are put back into their lanes before. Rows that somebody else is claiming are passed over. The
 -- running sum ends the claim in front of the first body that would go beyond the budget; the first is taken in any case.
 WITH found AS MATERIALIZED (
@@ -28,6 +28,9 @@ claimed AS (
         AND q.delivery_id = s.delivery_id
     RETURNING s.turn, q.tenant_id, q.event_id, q.delivery_id, q.endpoint_id, q.attempts_total, q.attempts_made
 )
-SELECT tenant_id, event_id, delivery_id, endpoint_id, attempts_total, attempts_made
-FROM claimed
-ORDER BY turn
+SELECT c.tenant_id, c.event_id, c.delivery_id, c.endpoint_id, c.attempts_total, c.attempts_made, e.endpoint_id,
+    e.received_at, e.idempotency_key, e.headers, e.body_sha256,
+    coalesce(e.body, (SELECT b.body FROM event_bodies b WHERE b.tenant_id = e.tenant_id AND b.event_id = e.id))
+FROM claimed c
+LEFT JOIN events e ON e.tenant_id = c.tenant_id AND e.id = c.event_id
+ORDER BY c.turn

@@ -1,10 +1,9 @@
 //! Working off the queue: claiming deliveries, giving leases back, and what is tidied now and then.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kapsel_core::{DeliveryRef, EndpointId, Event, EventId, FinalReason, InstanceId, Lease, TenantId, Timestamp};
+use kapsel_core::{DeliveryRef, EndpointId, FinalReason, InstanceId, Lease, Timestamp};
 use kapsel_store::{ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneScan, Settled, Settlement, StoreError};
 use uuid::Uuid;
 
@@ -47,10 +46,19 @@ impl DeliveryStore for PostgresStore {
         let request = &request;
         let claim = |session: Arc<Session>| async move {
             self.lapse().run(&session, now).await?;
-            let claimed = claim(&session, now, request).await?;
-            with_events(&session, request.lease, claimed).await
+            claim(&session, now, request).await
         };
         self.claim().with(claim).await
+    }
+
+    async fn delivery_release_claim(&self, now: Timestamp, lease: Lease) -> Result<usize, StoreError> {
+        let release = |session: Arc<Session>| async move {
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+                [&now.unix_micros(), &lease.until.unix_micros(), &lease.token.0];
+            session.execute(&sql::QUEUE_RELEASE_CLAIM, &parameters).await
+        };
+        let released = self.settle().with(release).await?;
+        Ok(usize::try_from(released).unwrap_or(usize::MAX))
     }
 
     async fn delivery_settle_if_leased(
@@ -108,14 +116,7 @@ impl DeliveryStore for PostgresStore {
     }
 }
 
-/// A claimed delivery whose event is still to be read.
-struct Claimed {
-    delivery: DeliveryRef,
-    attempts_total: u32,
-    attempts_made: u32,
-}
-
-async fn claim(session: &Session, now: Timestamp, request: &ClaimRequest) -> Result<Vec<Claimed>, Failure> {
+async fn claim(session: &Session, now: Timestamp, request: &ClaimRequest) -> Result<Vec<ClaimedDelivery>, Failure> {
     let endpoint_id: Vec<Uuid> = request.lanes.iter().map(|lane| lane.endpoint_id.stored()).collect();
     let quota: Vec<i64> = request.lanes.iter().map(|lane| stored(lane.quota)).collect();
     let lease = request.lease;
@@ -133,38 +134,24 @@ async fn claim(session: &Session, now: Timestamp, request: &ClaimRequest) -> Res
             ],
         )
         .await?;
-    let claimed = |row: &tokio_postgres::Row| {
+    let mut complete = Vec::with_capacity(rows.len());
+    for row in &rows {
         let delivery =
             DeliveryRef { tenant_id: id(row, 0)?, event_id: id(row, 1)?, id: id(row, 2)?, endpoint_id: id(row, 3)? };
-        Ok(Claimed { delivery, attempts_total: count(row, 4)?, attempts_made: count(row, 5)? })
-    };
-    rows.iter().map(claimed).collect()
-}
-
-async fn with_events(session: &Session, lease: Lease, claimed: Vec<Claimed>) -> Result<Vec<ClaimedDelivery>, Failure> {
-    if claimed.is_empty() {
-        return Ok(Vec::new());
-    }
-    let tenants: HashMap<EventId, TenantId> =
-        claimed.iter().map(|claimed| (claimed.delivery.event_id, claimed.delivery.tenant_id)).collect();
-    let event_id: Vec<Uuid> = tenants.keys().map(StoredId::stored).collect();
-    let tenant_id: Vec<Uuid> = tenants.values().map(StoredId::stored).collect();
-    let mut events: HashMap<EventId, Arc<Event>> = HashMap::with_capacity(tenants.len());
-    for row in &session.query(&sql::EVENT_READ, &[&tenant_id, &event_id]).await? {
-        let event_id = id(row, 0)?;
-        let Some(tenant_id) = tenants.get(&event_id) else { continue };
-        match rows::event(row, *tenant_id) {
-            Ok(event) => _ = events.insert(event_id, Arc::new(event)),
-            // One damaged event must not hold up those claimed beside it; its delivery stays visible as undelivered.
-            Err(failure) => tracing::error!(%event_id, ?failure, "a queued event cannot be read"),
+        match rows::claimed_event(row, delivery) {
+            Ok(event) => complete.push(ClaimedDelivery {
+                delivery,
+                event: Arc::new(event),
+                lease,
+                attempts_total: count(row, 4)?,
+                attempts_made: count(row, 5)?,
+            }),
+            // One damaged or missing event must not hold up those claimed beside it; its delivery stays visible as
+            // undelivered.
+            Err(failure) => {
+                tracing::error!(event_id = %delivery.event_id, ?failure, "a queued event cannot be read");
+            }
         }
     }
-    let complete = claimed.into_iter().filter_map(|Claimed { delivery, attempts_total, attempts_made }| {
-        let Some(event) = events.get(&delivery.event_id) else {
-            tracing::error!(event_id = %delivery.event_id, "a queued event is not there");
-            return None;
-        };
-        Some(ClaimedDelivery { delivery, event: Arc::clone(event), lease, attempts_total, attempts_made })
-    });
-    Ok(complete.collect())
+    Ok(complete)
 }

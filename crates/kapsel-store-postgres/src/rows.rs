@@ -98,17 +98,17 @@ pub(crate) fn stored_text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// An event of `tenant_id` from the columns of `event_read`.
-pub(crate) fn event(row: &Row, tenant_id: TenantId) -> Result<Event, Failure> {
+/// The event of a claimed delivery from the last columns of `delivery_claim_due`.
+pub(crate) fn claimed_event(row: &Row, delivery: DeliveryRef) -> Result<Event, Failure> {
     Ok(Event {
-        id: id(row, 0)?,
-        tenant_id,
-        endpoint_id: id(row, 1)?,
-        received_at: time(row, 2)?,
-        idempotency_key: text_of_bytes(row, 3)?,
-        headers: headers(row, 4)?,
-        body_sha256: hash(row, 5)?,
-        body: bytes(row, 6)?,
+        id: delivery.event_id,
+        tenant_id: delivery.tenant_id,
+        endpoint_id: id(row, 6)?,
+        received_at: time(row, 7)?,
+        idempotency_key: text_of_bytes(row, 8)?,
+        headers: headers(row, 9)?,
+        body_sha256: hash(row, 10)?,
+        body: bytes(row, 11)?,
     })
 }
 

@@ -53,7 +53,7 @@ statements! {
         (UUID, INT4, UUID, UUID, TEXT, INT8, INT8, TEXT, TEXT, INT4, BYTEA, BYTEA, BOOL);
     Tenant ATTEMPTS_SUMMARY_OF_EVENT = "attempts_summary_of_event" (UUID, UUID_ARRAY) -> (UUID, UUID, UUID, INT8, INT8);
     System DELIVERY_CLAIM_DUE = "delivery_claim_due" (UUID_ARRAY, INT8_ARRAY, INT8, INT8, INT8, UUID, INT8) ->
-        (UUID, UUID, UUID, UUID, INT4, INT4);
+        (UUID, UUID, UUID, UUID, INT4, INT4, UUID, INT8, BYTEA, BYTEA, BYTEA, BYTEA);
     System DELIVERY_DISCARD_OF_DELETED = "delivery_discard_of_deleted" (INT8, INT8, TEXT) -> (INT8);
     System DELIVERY_SETTLE_IF_LEASED = "delivery_settle_if_leased"
         (UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, UUID_ARRAY, INT4_ARRAY,
@@ -81,7 +81,6 @@ statements! {
         BYTEA_ARRAY, UUID_ARRAY, UUID_ARRAY, BYTEA_ARRAY, INT8_ARRAY, BYTEA_ARRAY, INT8_ARRAY, BOOL_ARRAY, INT8, INT8,
         UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY) ->
         (UUID, UUID, BYTEA);
-    System EVENT_READ = "event_read" (UUID_ARRAY, UUID_ARRAY) -> (UUID, UUID, INT8, BYTEA, BYTEA, BYTEA, BYTEA);
     System IDEMPOTENCY_BUCKET_SLICE = "idempotency_bucket_slice" (INT8, UUID, BYTEA, INT8, INT8) ->
         (UUID, BYTEA, INT8, INT8, BOOL);
     System IDEMPOTENCY_DELETE = "idempotency_delete" (UUID_ARRAY, BYTEA_ARRAY, INT8_ARRAY, INT8) -> (BOOL);
@@ -105,6 +104,7 @@ statements! {
     System QUEUE_OLDEST_EVENT = "queue_oldest_event" () -> (UUID);
     Tenant QUEUE_PUT_IF_IDLE = "queue_put_if_idle" (UUID, UUID, UUID, UUID, INT8, INT4, INT8) -> (UUID);
     System QUEUE_RELEASE_ALL = "queue_release_all" (INT8, UUID) -> ();
+    System QUEUE_RELEASE_CLAIM = "queue_release_claim" (INT8, INT8, INT8) -> ();
     System QUEUE_RELEASE_IF_LEASED = "queue_release_if_leased"
         (UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8) -> ();
 }

@@ -74,6 +74,14 @@ impl DeliveryStore for SqliteStore {
         self.writer().write(Kind::Sure, weight, release).await
     }
 
+    async fn delivery_release_claim(&self, now: Timestamp, lease: Lease) -> Result<usize, StoreError> {
+        let release = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached(sql::QUEUE_RELEASE_CLAIM)?;
+            Ok(statement.execute(params![now.unix_micros(), lease.until.unix_micros(), lease.token.0])?)
+        };
+        self.writer().write(Kind::Sure, Weight::ROW, release).await
+    }
+
     async fn lease_release_all(&self, now: Timestamp, owner: Option<InstanceId>) -> Result<usize, StoreError> {
         let release = move |connection: &Connection| {
             let mut statement = connection.prepare_cached(sql::QUEUE_RELEASE_ALL)?;

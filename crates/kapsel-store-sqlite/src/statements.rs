@@ -73,6 +73,7 @@ statements! {
     System QUEUE_LEASE = "queue_lease" (6) -> ();
     Tenant QUEUE_OF_EVENT = "queue_of_event" (2) -> (BLOB, BLOB, INTEGER, EXPRESSION, INTEGER, EXPRESSION);
     System QUEUE_RELEASE_ALL = "queue_release_all" (2) -> ();
+    System QUEUE_RELEASE_CLAIM = "queue_release_claim" (3) -> ();
     System QUEUE_RELEASE_IF_LEASED = "queue_release_if_leased" (5) -> ();
     System QUEUE_RETRY_IF_LEASED = "queue_retry_if_leased" (5) -> ();
     System SPOOL_EXISTS = "spool_exists" (1) -> (EXPRESSION);

@@ -101,7 +101,8 @@ pub trait DeliveryStore: Send + Sync {
     /// ends. No delivery is claimed by two callers.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]: some may have been claimed; they come back when the lease ends.
+    /// [`StoreError::Unavailable`]: some may have been claimed; they come back when the lease ends, or by
+    /// [`DeliveryStore::delivery_release_claim`].
     async fn delivery_claim_due(
         &self,
         now: Timestamp,
@@ -133,6 +134,13 @@ pub trait DeliveryStore: Send + Sync {
         now: Timestamp,
         batch: Vec<(DeliveryRef, Lease)>,
     ) -> Result<(), StoreError>;
+
+    /// Gives everything back that is under this lease, due at `now`: what a claim took whose answer was lost. A lease that
+    /// has ended is passed over. Returns how many.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn delivery_release_claim(&self, now: Timestamp, lease: Lease) -> Result<usize, StoreError>;
 
     /// Frees every lease of `owner`, or of everybody, whatever its end: what it covered is due at `now`. Returns how
     /// many. For the start of an instance that knows the holders to be dead.

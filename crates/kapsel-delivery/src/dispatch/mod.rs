@@ -14,6 +14,7 @@
 mod attempt;
 mod gate;
 mod handoff;
+mod lost_claims;
 mod settle;
 mod sweep;
 
@@ -31,6 +32,7 @@ use tokio::time::Instant;
 
 use self::gate::{Gate, LaneLimit, Permit};
 use self::handoff::LocalHandoff;
+use self::lost_claims::LostClaims;
 use self::settle::SettleQueue;
 use crate::backoff::{Backoff, jittered};
 use crate::settings::DeliverySettings;
@@ -99,6 +101,7 @@ struct Shared {
     attempt_ids: IdGenerator,
     gate: Arc<Gate>,
     settle: SettleQueue,
+    lost_claims: LostClaims,
     /// Becomes true when deliveries under way are to be broken off.
     stop: watch::Sender<bool>,
     wake: Notify,
@@ -127,6 +130,7 @@ impl Dispatcher {
             attempt_ids: IdGenerator::new(Arc::clone(&deps.entropy)),
             gate,
             settle,
+            lost_claims: LostClaims::default(),
             stop: watch::Sender::new(false),
             wake: Notify::new(),
             runtime,
@@ -159,11 +163,12 @@ impl Dispatcher {
     pub async fn run_once(&self) -> Result<RunOnce, StoreError> {
         let shared = &self.shared;
         let mut round = self.round.lock().await;
+        let now = shared.deps.clock.now();
+        shared.lost_claims.give_back(&*shared.deps.store, now).await?;
         let free = shared.gate.free();
         if free == 0 {
             return Ok(RunOnce::default());
         }
-        let now = shared.deps.clock.now();
         let mut candidates = Vec::new();
         let seen = sweep::sweep(&*shared.deps.store, now, *round, |due| {
             candidates.extend(shared.gate.with_room(shared.deliverable(due)));
@@ -193,7 +198,9 @@ impl Dispatcher {
             lanes: quotas.clone(),
             body_bytes_max: permits.body_bytes_max(),
         };
+        let watched = shared.lost_claims.watch(request.lease);
         let claimed = shared.deps.store.delivery_claim_due(now, request).await?;
+        watched.answered();
         let mut started = 0;
         for delivery in claimed {
             match permits.take(delivery.delivery.endpoint_id, delivery.event.body.len()) {

@@ -177,6 +177,7 @@ pub(crate) struct FaultyStore {
     faults: Mutex<VecDeque<Fault>>,
     always: Mutex<Option<Fault>>,
     scan_faults: Mutex<usize>,
+    lost_claims: Mutex<usize>,
     /// Settlements and releases written, and claims made, since the start.
     pub written: watch::Sender<usize>,
     pub settle_calls: watch::Sender<usize>,
@@ -194,6 +195,11 @@ impl FaultyStore {
 
     pub(crate) fn fail_scans(&self, count: usize) {
         *self.scan_faults.lock().unwrap() = count;
+    }
+
+    /// The next claims are made, but the caller is told that they failed.
+    pub(crate) fn lose_claims(&self, count: usize) {
+        *self.lost_claims.lock().unwrap() = count;
     }
 
     /// Waits until so many settlements and releases were written.
@@ -225,7 +231,13 @@ impl DeliveryStore for FaultyStore {
         request: ClaimRequest,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
         self.claims.lock().unwrap().push(request.clone());
-        self.inner.delivery_claim_due(now, request).await
+        let claimed = self.inner.delivery_claim_due(now, request).await;
+        let mut lost = self.lost_claims.lock().unwrap();
+        if *lost > 0 {
+            *lost -= 1;
+            return Err(FaultyStore::unavailable());
+        }
+        claimed
     }
 
     async fn delivery_settle_if_leased(
@@ -264,6 +276,10 @@ impl DeliveryStore for FaultyStore {
         Ok(())
     }
 
+    async fn delivery_release_claim(&self, now: Timestamp, lease: Lease) -> Result<usize, StoreError> {
+        self.inner.delivery_release_claim(now, lease).await
+    }
+
     async fn lease_release_all(&self, now: Timestamp, owner: Option<InstanceId>) -> Result<usize, StoreError> {
         self.inner.lease_release_all(now, owner).await
     }
@@ -300,6 +316,7 @@ impl World {
             faults: Mutex::default(),
             always: Mutex::default(),
             scan_faults: Mutex::default(),
+            lost_claims: Mutex::default(),
             written: watch::Sender::new(0),
             settle_calls: watch::Sender::new(0),
             claims: Mutex::default(),

@@ -248,3 +248,29 @@ pub async fn lease_release_all_without_an_owner_frees_everything(world: World) {
     let order: Vec<_> = world.claim_all(&endpoint).await.iter().map(|claimed| claimed.delivery).collect();
     assert_eq!(order, [deliveries[2], deliveries[0], deliveries[1]]);
 }
+
+/// What a claim took whose answer was lost is due again for everybody at once; its lease is worth nothing any more. Other
+/// leases stay, and one that has ended needs no giving back.
+pub async fn release_claim_gives_back_what_a_lost_answer_took(world: World) {
+    let (endpoint, other) = (world.endpoint().await, world.endpoint().await);
+    world.accept_many(&endpoint, 3).await;
+    world.accept_many(&other, 2).await;
+    let lost = world.lease();
+    let claimed = world.claim(lost, &[&endpoint, &other], 2).await;
+    assert_eq!(claimed.len(), 4);
+    let kept = world.claim_all(&endpoint).await;
+    assert_eq!(kept.len(), 1);
+
+    assert_eq!(world.store.delivery_release_claim(world.now(), world.lease()).await.unwrap(), 0);
+    world.pass_seconds(1);
+    assert_eq!(world.store.delivery_release_claim(world.now(), lost).await.unwrap(), 4);
+    assert_eq!(world.store.delivery_release_claim(world.now(), lost).await.unwrap(), 0);
+    assert_eq!(world.settle_batch(vec![world.delivered(&claimed[0])]).await, [Settled::Stale]);
+    let again = world.claim(world.lease(), &[&endpoint, &other], ALL).await;
+    assert_eq!(again.len(), 4);
+    assert_eq!(world.settle_batch(vec![world.delivered(&kept[0])]).await, [Settled::Written]);
+
+    world.pass(LEASE);
+    assert_eq!(world.store.delivery_release_claim(world.now(), again[0].lease).await.unwrap(), 0);
+    assert_eq!(world.claim(world.lease(), &[&endpoint, &other], ALL).await.len(), 4);
+}

@@ -90,6 +90,7 @@ macro_rules! contract_suite {
                 blocked_endpoint_delays_nobody,
                 release_makes_due_again,
                 release_under_a_stale_lease_is_passed_over,
+                release_claim_gives_back_what_a_lost_answer_took,
                 lease_release_all_frees_only_the_owner,
                 lease_release_all_without_an_owner_frees_everything,
             }

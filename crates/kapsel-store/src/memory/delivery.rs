@@ -69,19 +69,14 @@ impl DeliveryStore for MemoryStore {
         Ok(())
     }
 
+    async fn delivery_release_claim(&self, now: Timestamp, lease: Lease) -> Result<usize, StoreError> {
+        Ok(self.lock().release_where(now, |queued| queued.is_leased(now) && queued.lease == Some(lease)))
+    }
+
     async fn lease_release_all(&self, now: Timestamp, owner: Option<InstanceId>) -> Result<usize, StoreError> {
-        let mut state = self.lock();
-        let is_freed = |lease: &Lease| owner.is_none_or(|owner| lease.owner == owner);
-        let freed: Vec<_> = state
-            .deliveries
-            .iter()
-            .filter_map(|(id, stored)| Some((*id, stored.queued?)))
-            .filter(|(_, queued)| queued.lease.as_ref().is_some_and(is_freed))
-            .collect();
-        for (id, queued) in &freed {
-            state.set_queued(*id, Some(Queued { due_at: now, lease: None, ..*queued }));
-        }
-        Ok(freed.len())
+        Ok(self.lock().release_where(now, |queued| {
+            queued.lease.is_some_and(|held| owner.is_none_or(|owner| held.owner == owner))
+        }))
     }
 
     async fn delivery_discard_of_deleted(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
@@ -120,6 +115,20 @@ impl State {
     /// else claimed the delivery, its holder's word counts.
     fn leased(&self, id: DeliveryId, token: LeaseToken) -> Option<Queued> {
         self.queued(id).filter(|queued| queued.lease.is_some_and(|lease| lease.token == token))
+    }
+
+    /// Frees the leases for which `is_freed` is true.
+    fn release_where(&mut self, now: Timestamp, is_freed: impl Fn(&Queued) -> bool) -> usize {
+        let freed: Vec<_> = self
+            .deliveries
+            .iter()
+            .filter_map(|(id, stored)| Some((*id, stored.queued?)))
+            .filter(|(_, queued)| is_freed(queued))
+            .collect();
+        for (id, queued) in &freed {
+            self.set_queued(*id, Some(Queued { due_at: now, lease: None, ..*queued }));
+        }
+        freed.len()
     }
 
     /// Takes a delivery out of the queue.

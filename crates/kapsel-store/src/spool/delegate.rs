@@ -41,6 +41,10 @@ impl DeliveryStore for SpooledStore {
         self.primary.delivery_release_if_leased(now, batch).await
     }
 
+    async fn delivery_release_claim(&self, now: Timestamp, lease: Lease) -> Result<usize, StoreError> {
+        self.primary.delivery_release_claim(now, lease).await
+    }
+
     async fn lease_release_all(&self, now: Timestamp, owner: Option<InstanceId>) -> Result<usize, StoreError> {
         self.primary.lease_release_all(now, owner).await
     }

@@ -200,6 +200,10 @@ impl DeliveryStore for TestStore {
         self.inner.delivery_release_if_leased(now, batch).await
     }
 
+    async fn delivery_release_claim(&self, now: Timestamp, lease: Lease) -> Result<usize, StoreError> {
+        self.inner.delivery_release_claim(now, lease).await
+    }
+
     async fn lease_release_all(&self, now: Timestamp, owner: Option<InstanceId>) -> Result<usize, StoreError> {
         self.inner.lease_release_all(now, owner).await
     }

@@ -291,3 +291,21 @@ async fn two_instances_share_the_work_and_do_nothing_twice() {
     world.assert_delivered(&ids).await;
     assert_eq!(world.transport.sent().len(), 200);
 }
+
+/// The store carried a claim out and its answer was lost: what it took is not left to the end of its lease.
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_answer_was_lost_is_given_back() {
+    let world = World::new().await;
+    let endpoint = world.endpoint("a", |_| {}).await;
+    let ids = world.queue(&endpoint, 3).await;
+    world.store.lose_claims(1);
+    assert!(world.dispatcher.run_once().await.is_err());
+    assert!(world.transport.sent().is_empty());
+    // The next look gives it back and takes it for good.
+    let before = world.now();
+    assert_eq!(world.dispatcher.run_once().await.unwrap().claimed, 3);
+    assert_eq!(world.now(), before);
+    world.store.wait_for_written(3).await;
+    world.assert_delivered(&ids).await;
+    assert_eq!(world.transport.sent().len(), 3);
+}

@@ -84,6 +84,8 @@ mod tests {
         "delivery_claim_due: some",
         "delivery_discard_of_deleted: none",
         "delivery_discard_of_deleted: some",
+        "delivery_release_claim: none",
+        "delivery_release_claim: some",
         "delivery_release_if_leased: done",
         "delivery_settle_if_leased: stale",
         "delivery_settle_if_leased: written delivered",

@@ -35,6 +35,7 @@ pub(super) enum Operation {
     Claim(ClaimRequest),
     Settle(Arc<Vec<Settlement>>),
     Release(Vec<(DeliveryRef, Lease)>),
+    ReleaseClaim(Lease),
     ReleaseAll(Option<InstanceId>),
     /// Until nothing is left: which ones an engine takes first is its own affair.
     DiscardOfDeleted {
@@ -112,6 +113,7 @@ impl Operation {
                 Observation::Settled(store.delivery_settle_if_leased(now, Arc::clone(batch)).await?)
             }
             Operation::Release(batch) => done(store.delivery_release_if_leased(now, batch.clone()).await?),
+            Operation::ReleaseClaim(lease) => Observation::Count(store.delivery_release_claim(now, *lease).await?),
             Operation::ReleaseAll(owner) => Observation::Count(store.lease_release_all(now, *owner).await?),
             Operation::DiscardOfDeleted { limit } => {
                 let mut total = 0;
@@ -202,6 +204,7 @@ impl Operation {
             Operation::Claim(_) => "delivery_claim_due",
             Operation::Settle(_) => "delivery_settle_if_leased",
             Operation::Release(_) => "delivery_release_if_leased",
+            Operation::ReleaseClaim(_) => "delivery_release_claim",
             Operation::ReleaseAll(_) => "lease_release_all",
             Operation::DiscardOfDeleted { .. } => "delivery_discard_of_deleted",
             Operation::Prune { .. } => "idempotency_prune",

@@ -90,7 +90,8 @@ impl Script {
             26..45 => self.claim(),
             45..63 => self.settle(),
             63..65 => self.repeated(&self.settled).map_or(Operation::Ping, Operation::Settle),
-            65..68 => self.release(),
+            65..67 => self.release(),
+            67 => self.release_claim(),
             68 => Operation::ReleaseAll(self.chance(70).then(|| *self.pick(&self.instances))),
             69 => Operation::DiscardOfDeleted { limit: 1 + self.index(4) },
             70..72 => Operation::Prune { limit: 1 + self.index(4) },
@@ -367,6 +368,11 @@ impl Script {
         let count = if self.held.is_empty() { 0 } else { 1 + self.index(3) };
         let released = (0..count).map(|_| self.pick(&self.held)).map(|claimed| (claimed.delivery, claimed.lease));
         Operation::Release(released.collect())
+    }
+
+    fn release_claim(&self) -> Operation {
+        let lease = if self.held.is_empty() { self.lease() } else { self.pick(&self.held).lease };
+        Operation::ReleaseClaim(lease)
     }
 
     fn new_endpoint(&self) -> Endpoint {
