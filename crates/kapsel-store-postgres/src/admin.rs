@@ -98,7 +98,7 @@ impl AdminStore for PostgresStore {
         now: Timestamp,
     ) -> Result<Vec<EventSummary>, StoreError> {
         let mut found = Vec::new();
-        if limit == 0 || events::is_empty(filter.status) {
+        if limit == 0 || filter.status.is_empty() {
             return Ok(found);
         }
         let mut cursor = Cursor::new(tenant_id, filter, now);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use kapsel_core::{DeliveryState, EndpointId, EventId, TenantId, Timestamp};
 use kapsel_store::standing::Standing;
-use kapsel_store::{DeliveryDetail, EventDetail, EventFilter, EventSummary, StatusSet, StoreError};
+use kapsel_store::{Candidates, DeliveryDetail, EventDetail, EventFilter, EventSummary, StoreError};
 use uuid::Uuid;
 
 use crate::error::{Failure, corrupt};
@@ -16,8 +16,8 @@ use crate::status;
 /// How many events are looked at in one go when a filter passes only some of them.
 const PAGE: usize = 256;
 
-/// One event with its deliveries and attempts.
-pub(crate) async fn get_one(
+/// One event as lists show it, and where it stands.
+async fn summary_of(
     session: &Session,
     tenant_id: TenantId,
     event_id: EventId,
@@ -36,7 +36,7 @@ pub(crate) async fn get(
     event_id: EventId,
     now: Timestamp,
 ) -> Result<EventDetail, Failure> {
-    let (summary, standing) = get_one(session, tenant_id, event_id, now).await?;
+    let (summary, standing) = summary_of(session, tenant_id, event_id, now).await?;
     let deliveries: Vec<DeliveryDetail> = standing.deliveries().map(|delivery| delivery.detail.clone()).collect();
     let rows = session.query(&sql::ATTEMPTS_OF_EVENT, &[&tenant_id.stored(), &event_id.stored()]).await?;
     let attempts = rows.iter().map(|row| rows::attempt(row, tenant_id, event_id)).collect::<Result<_, _>>()?;
@@ -100,10 +100,9 @@ pub(crate) struct Cursor {
 impl Cursor {
     /// The beginning of the list that `filter` describes.
     pub(crate) fn new(tenant_id: TenantId, filter: EventFilter, now: Timestamp) -> Self {
-        let until = filter.until.map(EventId::lower_bound);
         // No event has the largest id.
-        let below = filter.before.into_iter().chain(until).min().unwrap_or(EventId::MAX);
-        let from = filter.since.map_or(EventId::MIN, EventId::lower_bound);
+        let below = filter.end_id().unwrap_or(EventId::MAX);
+        let from = filter.lowest_id();
         Cursor { tenant_id, filter, now, from, below }
     }
 
@@ -115,7 +114,7 @@ impl Cursor {
         limit: usize,
         events: &mut Vec<EventSummary>,
     ) -> Result<bool, Failure> {
-        let page = if self.passes_all() { (limit - events.len()).min(PAGE) } else { PAGE };
+        let page = if self.filter.status.is_all() { (limit - events.len()).min(PAGE) } else { PAGE };
         let ids = self.next_ids(session, page).await?;
         let mut standings = status::read(session, self.tenant_id, &ids, self.now).await?;
         let mut heads = heads(session, self.tenant_id, &ids).await?;
@@ -125,7 +124,7 @@ impl Cursor {
             }
             let standing = standings.remove(&event_id).unwrap_or_default();
             let Some(head) = heads.remove(&event_id) else { continue };
-            if self.filter.status.contains(standing.status()) && self.is_of_endpoint(head.endpoint_id) {
+            if self.filter.status.contains(standing.status()) && self.filter.takes_endpoint(head.endpoint_id) {
                 events.push(head.summary(event_id, &standing));
             }
         }
@@ -134,43 +133,25 @@ impl Cursor {
         Ok(ids.len() == page && events.len() < limit)
     }
 
-    fn is_of_endpoint(&self, endpoint_id: EndpointId) -> bool {
-        self.filter.endpoint_id.is_none_or(|wanted| wanted == endpoint_id)
-    }
-
-    /// Whether every event that is looked at is shown.
-    fn passes_all(&self) -> bool {
-        DeliveryState::ALL.iter().all(|state| self.filter.status.contains(*state))
-    }
-
-    /// The next events that can pass the filter. Where delivered ones cannot, they come from the queue and the outcomes,
-    /// which are small, and not from all events.
+    /// The next events that can pass the filter.
     async fn next_ids(&self, session: &Session, page: usize) -> Result<Vec<Uuid>, Failure> {
-        let wants = |state| self.filter.status.contains(state);
-        let can_be_given_up = wants(DeliveryState::Failed) || wants(DeliveryState::Discarded);
-        // A deletion discards what is queued at once; the rows move later.
-        let can_be_queued =
-            [DeliveryState::Received, DeliveryState::Pending, DeliveryState::Delivering, DeliveryState::Discarded]
-                .into_iter()
-                .any(wants);
         let (tenant_id, from, below, page) =
             (self.tenant_id.stored(), self.from.stored(), self.below.stored(), stored(page));
-        let rows = match self.filter.endpoint_id {
-            Some(endpoint_id) if wants(DeliveryState::Delivered) => {
+        let statement = match self.filter.candidates() {
+            Candidates::OfEndpoint(endpoint_id) => {
                 let endpoint_id = endpoint_id.stored();
-                session.query(&sql::EVENT_IDS_OF_ENDPOINT, &[&tenant_id, &from, &below, &page, &endpoint_id]).await?
+                let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+                    [&tenant_id, &from, &below, &page, &endpoint_id];
+                let rows = session.query(&sql::EVENT_IDS_OF_ENDPOINT, &parameters).await?;
+                return rows.iter().map(|row| rows::get(row, 0)).collect();
             }
-            endpoint_id => {
-                let statement = match endpoint_id {
-                    None if wants(DeliveryState::Delivered) => &sql::EVENT_IDS_OF_TENANT,
-                    _ if can_be_queued && can_be_given_up => &sql::EVENT_IDS_UNDELIVERED,
-                    _ if can_be_queued => &sql::EVENT_IDS_QUEUED,
-                    _ => &sql::EVENT_IDS_GIVEN_UP,
-                };
-                session.query(statement, &[&tenant_id, &from, &below, &page]).await?
-            }
+            Candidates::OfTenant => &sql::EVENT_IDS_OF_TENANT,
+            Candidates::Undelivered => &sql::EVENT_IDS_UNDELIVERED,
+            Candidates::Queued => &sql::EVENT_IDS_QUEUED,
+            Candidates::GivenUp => &sql::EVENT_IDS_GIVEN_UP,
         };
-        rows.iter().map(|row| rows::get::<Uuid>(row, 0)).collect()
+        let rows = session.query(statement, &[&tenant_id, &from, &below, &page]).await?;
+        rows.iter().map(|row| rows::get(row, 0)).collect()
     }
 }
 
@@ -182,7 +163,7 @@ pub(crate) async fn requeue(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let under_way = || Failure::from(StoreError::Conflict("an attempt is under way"));
-    let (summary, standing) = get_one(session, tenant_id, event_id, now).await?;
+    let (summary, standing) = summary_of(session, tenant_id, event_id, now).await?;
     if standing.deliveries().any(|delivery| delivery.detail.state == DeliveryState::Delivering) {
         return Err(under_way());
     }
@@ -225,9 +206,4 @@ pub(crate) async fn requeue(
     }
     session.execute(&sql::OUTCOME_DELETE, &[&tenant_id.stored(), &event_id.stored()]).await?;
     Ok(())
-}
-
-/// Whether a list has anything to look for at all.
-pub(crate) fn is_empty(status: StatusSet) -> bool {
-    !DeliveryState::ALL.iter().any(|state| status.contains(*state))
 }

@@ -1,8 +1,8 @@
 //! Looking at events, and queueing them anew.
 
-use kapsel_core::{DeliveryState, EndpointId, EventId, TenantId, Timestamp};
+use kapsel_core::{DeliveryState, EventId, TenantId, Timestamp};
 use kapsel_store::standing::{Standing, Standpoint};
-use kapsel_store::{DeliveryDetail, EventDetail, EventFilter, EventSummary, StatusSet, StoreError};
+use kapsel_store::{Candidates, DeliveryDetail, EventDetail, EventFilter, EventSummary, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::Failure;
@@ -72,11 +72,10 @@ impl Cursor {
     pub(crate) fn new(tenant_id: TenantId, filter: EventFilter, now: Timestamp) -> Self {
         // One byte longer than an id: above the largest one.
         let mut below = vec![0xff; 17];
-        let until = filter.until.map(EventId::lower_bound);
-        if let Some(end) = filter.before.into_iter().chain(until).min() {
+        if let Some(end) = filter.end_id() {
             below = end.as_bytes().to_vec();
         }
-        let from = filter.since.map_or(EventId::MIN, EventId::lower_bound);
+        let from = filter.lowest_id();
         Cursor { tenant_id, filter, now, from, below }
     }
 
@@ -98,40 +97,28 @@ impl Cursor {
                 continue;
             }
             let summary = summary(connection, self.tenant_id, *event_id, &standing)?;
-            events.extend(summary.filter(|event| self.is_of_endpoint(event.endpoint_id)));
+            events.extend(summary.filter(|event| self.filter.takes_endpoint(event.endpoint_id)));
         }
         let Some(last) = ids.last() else { return Ok(false) };
         self.below = last.as_bytes().to_vec();
         Ok(ids.len() == PAGE && events.len() < limit)
     }
 
-    fn is_of_endpoint(&self, endpoint_id: EndpointId) -> bool {
-        self.filter.endpoint_id.is_none_or(|wanted| wanted == endpoint_id)
-    }
-
-    /// The next events that can pass the filter. Where delivered ones cannot, they come from the queue and the outcomes,
-    /// which are small, and not from all events.
+    /// The next events that can pass the filter.
     fn next_ids(&self, connection: &Connection) -> Result<Vec<EventId>, Failure> {
         let tenant_id = self.tenant_id.as_bytes();
         let (from, below, page) = (self.from.as_bytes(), &self.below, stored(PAGE));
-        let wants = |state| self.filter.status.contains(state);
-        let can_be_given_up = wants(DeliveryState::Failed) || wants(DeliveryState::Discarded);
-        // A deletion discards what is queued at once; the rows move later.
-        let can_be_queued =
-            [DeliveryState::Received, DeliveryState::Pending, DeliveryState::Delivering, DeliveryState::Discarded]
-                .into_iter()
-                .any(wants);
-        let statement = match self.filter.endpoint_id {
-            Some(endpoint_id) if wants(DeliveryState::Delivered) => {
+        let statement = match self.filter.candidates() {
+            Candidates::OfEndpoint(endpoint_id) => {
                 let mut statement = connection.prepare_cached(sql::EVENT_IDS_OF_ENDPOINT)?;
                 let ids = statement
                     .query_map(params![tenant_id, from, below, page, endpoint_id.as_bytes()], |row| id(row, 0))?;
                 return Ok(ids.collect::<Result<_, _>>()?);
             }
-            None if wants(DeliveryState::Delivered) => sql::EVENT_IDS_OF_TENANT,
-            _ if can_be_queued && can_be_given_up => sql::EVENT_IDS_UNDELIVERED,
-            _ if can_be_queued => sql::EVENT_IDS_QUEUED,
-            _ => sql::EVENT_IDS_GIVEN_UP,
+            Candidates::OfTenant => sql::EVENT_IDS_OF_TENANT,
+            Candidates::Undelivered => sql::EVENT_IDS_UNDELIVERED,
+            Candidates::Queued => sql::EVENT_IDS_QUEUED,
+            Candidates::GivenUp => sql::EVENT_IDS_GIVEN_UP,
         };
         let mut statement = connection.prepare_cached(statement)?;
         let ids = statement.query_map(params![tenant_id, from, below, page], |row| id(row, 0))?;
@@ -200,9 +187,4 @@ fn requeue_delivery(
         size_bytes,
     ])?;
     Ok(())
-}
-
-/// Whether a list has anything to look for at all.
-pub(crate) fn is_empty(status: StatusSet) -> bool {
-    !DeliveryState::ALL.iter().any(|state| status.contains(*state))
 }

@@ -91,6 +91,16 @@ impl StatusSet {
         StatusSet(1 << state as u8)
     }
 
+    /// Whether no state is in the set.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether every state is in the set.
+    pub const fn is_all(self) -> bool {
+        self.0 == Self::ALL.0
+    }
+
     /// Whether `state` is in the set.
     pub const fn contains(self, state: DeliveryState) -> bool {
         self.0 & (1 << state as u8) != 0
@@ -115,6 +125,57 @@ pub struct EventFilter {
 impl Default for EventFilter {
     fn default() -> Self {
         EventFilter { status: StatusSet::ALL, endpoint_id: None, since: None, until: None, before: None }
+    }
+}
+
+/// Where an engine with tables finds the events that can pass a filter. Where delivered ones cannot, they come from the
+/// queue and the outcomes, which are small, and not from all events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Candidates {
+    /// All of one endpoint.
+    OfEndpoint(EndpointId),
+    /// All of the tenant.
+    OfTenant,
+    /// What is queued or has an outcome.
+    Undelivered,
+    /// What is queued.
+    Queued,
+    /// What has an outcome.
+    GivenUp,
+}
+
+impl EventFilter {
+    /// Where the events that can pass are found. Those of other endpoints and in other states may be among them.
+    pub fn candidates(&self) -> Candidates {
+        let wants = |state| self.status.contains(state);
+        let can_be_given_up = wants(DeliveryState::Failed) || wants(DeliveryState::Discarded);
+        // A deletion discards what is queued at once; the rows move later.
+        let can_be_queued =
+            [DeliveryState::Received, DeliveryState::Pending, DeliveryState::Delivering, DeliveryState::Discarded]
+                .into_iter()
+                .any(wants);
+        match self.endpoint_id {
+            Some(endpoint_id) if wants(DeliveryState::Delivered) => Candidates::OfEndpoint(endpoint_id),
+            None if wants(DeliveryState::Delivered) => Candidates::OfTenant,
+            _ if can_be_queued && can_be_given_up => Candidates::Undelivered,
+            _ if can_be_queued => Candidates::Queued,
+            _ => Candidates::GivenUp,
+        }
+    }
+
+    /// The first id that can pass.
+    pub fn lowest_id(&self) -> EventId {
+        self.since.map_or(EventId::MIN, EventId::lower_bound)
+    }
+
+    /// Ids from this one on cannot pass.
+    pub fn end_id(&self) -> Option<EventId> {
+        self.before.into_iter().chain(self.until.map(EventId::lower_bound)).min()
+    }
+
+    /// Whether an event of this endpoint can pass.
+    pub fn takes_endpoint(&self, endpoint_id: EndpointId) -> bool {
+        self.endpoint_id.is_none_or(|wanted| wanted == endpoint_id)
     }
 }
 

@@ -25,7 +25,8 @@ pub mod spool;
 pub mod standing;
 
 pub use admin::{
-    AdminStore, ChangeSeq, DeliveryDetail, EndpointChange, EventDetail, EventFilter, EventSummary, StatusSet,
+    AdminStore, Candidates, ChangeSeq, DeliveryDetail, EndpointChange, EventDetail, EventFilter, EventSummary,
+    StatusSet,
 };
 pub use delivery::{ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneQuota, LaneScan, Settled, Settlement};
 pub use directory::{ActiveEndpoint, EndpointDirectory};

@@ -91,20 +91,14 @@ impl AdminStore for MemoryStore {
         now: Timestamp,
     ) -> Result<Vec<EventSummary>, StoreError> {
         let state = self.lock();
-        let from = filter.since.map_or(EventId::MIN, EventId::lower_bound);
-        let until = filter.until.map_or(Bound::Unbounded, |until| Bound::Excluded(EventId::lower_bound(until)));
-        let before = filter.before.map_or(Bound::Unbounded, Bound::Excluded);
-        let is_below = |id: EventId, bound: Bound<EventId>| match bound {
-            Bound::Excluded(end) => id < end,
-            Bound::Included(_) | Bound::Unbounded => true,
-        };
+        let end = filter.end_id();
         let events = state
             .events
-            .range(from..)
+            .range(filter.lowest_id()..)
             .rev()
-            .filter(|(id, _)| is_below(**id, until) && is_below(**id, before))
+            .filter(|(id, _)| end.is_none_or(|end| **id < end))
             .filter(|(_, stored)| stored.event.tenant_id == tenant_id)
-            .filter(|(_, stored)| filter.endpoint_id.is_none_or(|id| stored.event.endpoint_id == id))
+            .filter(|(_, stored)| filter.takes_endpoint(stored.event.endpoint_id))
             .map(|(_, stored)| state.summary_of(stored, now))
             .filter(|summary| filter.status.contains(summary.status));
         Ok(events.take(limit).collect())
