@@ -1,10 +1,10 @@
 //! How many events per second the store alone takes, and what they cost the database:
 //!
 //! ```text
-//! cargo run --release -p kapsel-store-postgres --example store_rate -- URL [seconds] [callers] [batch] [endpoints]
+//! cargo run --release -p kapsel-store-postgres --example postgres_rate -- URL [seconds] [callers] [batch] [endpoints]
 //! ```
 //!
-//! The load is that of the embedded engine's example of the same name. Bytes of write-ahead log and rows written come from
+//! The load is that of `store_rate`, the example of the embedded engine. Bytes of write-ahead log and rows written come from
 //! the server's own counters, so nothing else should use it meanwhile. The database has to be an empty one; the events
 //! stay in it.
 
