@@ -141,7 +141,7 @@ impl Config {
         for line in &self.report {
             let value = if line.value.is_empty() { "(empty)" } else { &line.value };
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{:<26} {value}  [{}]", line.setting.env, line.origin);
+            let _ = writeln!(text, "{:<30} {value}  [{}]", line.setting.env, line.origin);
         }
         text
     }

@@ -4,6 +4,9 @@
 //! the moments of their statements differ a little, though, so around midnight the same use could fall into two buckets
 //! and win in both. Therefore a use that expires within [`EDGE_MICROS`] after the beginning of a day has a second row in
 //! the bucket before, the guard: there it meets whoever came a moment earlier. Both rows are needed to win.
+//!
+//! What this does not cover: two uses at the very same moment whose windows differ by hours, because the setting of the
+//! endpoint was changed a second ago, or because one of them comes out of a spool.
 
 use std::collections::HashMap;
 

@@ -39,10 +39,18 @@ struct Looked {
 impl Lapse {
     /// Puts back what has ended by `now`.
     pub(crate) async fn run(&self, session: &Session, now: Timestamp) -> Result<(), Failure> {
-        let is_whole = self.lock().whole_at.is_none_or(|at| at.elapsed() >= WHOLE_PERIOD);
-        let from = match self.lock().up_to {
-            Some(up_to) if !is_whole && up_to <= now => (up_to - OVERLAP).unix_micros(),
-            _ => i64::MIN,
+        let from = {
+            let mut looked = self.lock();
+            let is_whole = looked.whole_at.is_none_or(|at| at.elapsed() >= WHOLE_PERIOD);
+            match looked.up_to {
+                Some(up_to) if !is_whole && up_to <= now => (up_to - OVERLAP).unix_micros(),
+                None if !is_whole => (now - WHOLE_PERIOD).unix_micros(),
+                _ => {
+                    // Before it is done: one that fails must not be repeated by every look and claim.
+                    looked.whole_at = Some(Instant::now());
+                    i64::MIN
+                }
+            }
         };
         loop {
             let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
@@ -55,11 +63,7 @@ impl Lapse {
                 break;
             }
         }
-        let mut looked = self.lock();
-        looked.up_to = Some(now);
-        if from == i64::MIN {
-            looked.whole_at = Some(Instant::now());
-        }
+        self.lock().up_to = Some(now);
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use tokio_postgres::error::SqlState;
 use crate::calendar::{Period, Step};
 use crate::error::Failure;
 use crate::idempotency::bucket;
-use crate::rows::{StoredId, get, id};
+use crate::rows::{StoredId, get};
 use crate::session::Session;
 use crate::statements as sql;
 
@@ -21,8 +21,6 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// How long to wait for a lock at which everybody else would queue up behind us. What is not to be had is tried again at
 /// the next round.
 const LOCK_WAIT: &str = "SET LOCAL lock_timeout = '500ms'";
-/// At the start nobody is held up yet.
-const LOCK_WAIT_AT_START: &str = "SET LOCAL lock_timeout = '10s'";
 
 /// How long rows are kept. Undelivered events stay longer, whatever their age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,16 +133,14 @@ impl Table {
         }
     }
 
-    /// Up to when everything may go.
-    fn cutoff(&self, now: Timestamp, retention: Retention, oldest_queued: Option<Timestamp>) -> Timestamp {
-        let kept = match self.name {
-            "events" | "event_bodies" => retention.events,
-            "delivery_attempts" | "outcomes" => retention.attempts,
+    /// Up to when everything may go that nobody waits for.
+    fn cutoff(&self, now: Timestamp, retention: Retention) -> Timestamp {
+        match self.name {
+            "events" | "event_bodies" => now - retention.events,
+            "delivery_attempts" | "outcomes" => now - retention.attempts,
             // A day more than needed, for clocks that differ.
-            _ => return now - DAY,
-        };
-        let cutoff = now - kept;
-        oldest_queued.map_or(cutoff, |oldest| oldest.min(cutoff))
+            _ => now - DAY,
+        }
     }
 }
 
@@ -160,7 +156,6 @@ pub(crate) async fn keep_up(
     is_start: bool,
 ) -> Result<PartitionReport, Failure> {
     let mut report = PartitionReport::default();
-    let wait = if is_start { LOCK_WAIT_AT_START } else { LOCK_WAIT };
     // Yesterday's as well: an instance whose clock is behind still writes there.
     for table in &TABLES {
         let there = partitions_of(session, table).await?;
@@ -169,7 +164,7 @@ pub(crate) async fn keep_up(
             if there.contains(&partition) {
                 continue;
             }
-            match in_transaction(session, make(session, table, period, &partition, wait)).await {
+            match in_transaction(session, make(session, table, period, &partition)).await {
                 Ok(()) => report.made += 1,
                 Err(failure) => tracing::error!(?failure, partition, "a partition cannot be made"),
             }
@@ -208,8 +203,8 @@ async fn partitions_of(session: &Session, table: &Table) -> Result<Vec<String>, 
 
 /// Makes a table, moves into it what belongs there, and attaches it: unlike `CREATE TABLE … PARTITION OF`, that keeps
 /// nobody from writing to the other partitions meanwhile.
-async fn make(session: &Session, table: &Table, period: Period, partition: &str, wait: &str) -> Result<(), Failure> {
-    session.run(wait).await?;
+async fn make(session: &Session, table: &Table, period: Period, partition: &str) -> Result<(), Failure> {
+    session.run(LOCK_WAIT).await?;
     // One instance at a time; it may have been made while we waited.
     session.query(&sql::MIGRATION_LOCK, &[]).await?;
     if session.text(&format!("SELECT to_regclass('{partition}')")).await?.is_some() {
@@ -229,31 +224,47 @@ async fn make(session: &Session, table: &Table, period: Period, partition: &str,
 }
 
 async fn drop_old(session: &Session, now: Timestamp, retention: Retention) -> Result<usize, Failure> {
-    let oldest = session.query_opt(&sql::QUEUE_OLDEST_EVENT, &[]).await?;
-    let oldest: Option<EventId> = oldest.map(|row| id(&row, 0)).transpose()?;
-    let oldest = oldest.map(time_of);
     let mut dropped = 0;
     for table in &TABLES {
-        let cutoff = table.cutoff(now, retention, oldest);
+        let cutoff = table.cutoff(now, retention);
         for partition in partitions_of(session, table).await? {
-            if table.period_of(&partition).is_none_or(|period| period.end() > cutoff) {
-                continue;
-            }
-            let drop_one = async {
-                session.run(LOCK_WAIT).await?;
-                session.run(&format!("DROP TABLE IF EXISTS {partition}")).await
-            };
-            match in_transaction(session, drop_one).await {
-                Ok(()) => {
+            let Some(period) = table.period_of(&partition).filter(|period| period.end() <= cutoff) else { continue };
+            let mut is_dropped = false;
+            match in_transaction(session, drop_one(session, table, period, &partition, &mut is_dropped)).await {
+                Ok(()) if is_dropped => {
                     tracing::info!(partition, "dropped a partition that has had its time");
                     dropped += 1;
                 }
+                Ok(()) => tracing::debug!(partition, "something in it is undelivered; it stays"),
                 Err(failure) if is_lock(&failure) => tracing::debug!(partition, "in use; dropped another time"),
                 Err(failure) => tracing::error!(?failure, partition, "a partition cannot be dropped"),
             }
         }
     }
     Ok(dropped)
+}
+
+/// Drops a partition unless something in it is queued. The lock comes first: who queues an old event anew holds one that
+/// keeps it out until the commit, and is then seen.
+async fn drop_one(
+    session: &Session,
+    table: &Table,
+    period: Period,
+    partition: &str,
+    is_dropped: &mut bool,
+) -> Result<(), Failure> {
+    session.run(LOCK_WAIT).await?;
+    session.run(&format!("LOCK TABLE {partition} IN ACCESS EXCLUSIVE MODE")).await?;
+    if let Key::EventId(_) = table.key {
+        let (from, to) = table.bounds(period);
+        let queued = format!("SELECT 1 FROM queue WHERE event_id >= {from} AND event_id < {to} LIMIT 1");
+        if session.text(&queued).await?.is_some() {
+            return Ok(());
+        }
+    }
+    session.run(&format!("DROP TABLE {partition}")).await?;
+    *is_dropped = true;
+    Ok(())
 }
 
 async fn in_transaction(session: &Session, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
@@ -265,13 +276,6 @@ async fn in_transaction(session: &Session, work: impl Future<Output = Result<(),
 
 fn is_lock(failure: &Failure) -> bool {
     matches!(failure, Failure::Postgres(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
-}
-
-/// The time that an id begins with (RFC 9562, section 5.7).
-fn time_of(id: EventId) -> Timestamp {
-    let mut millis = [0; 8];
-    millis[2..].copy_from_slice(&id.as_bytes()[..6]);
-    Timestamp::from_unix_millis(i64::from_be_bytes(millis))
 }
 
 #[cfg(test)]
@@ -294,23 +298,5 @@ mod tests {
         let (from, to) = TABLES[0].bounds(day);
         assert!(from < to, "{from} {to}");
         assert_eq!(TABLES[4].bounds(day), ("20468".to_owned(), "20469".to_owned()));
-    }
-
-    #[test]
-    fn what_is_undelivered_stays() {
-        let retention = Retention::default();
-        let cutoff = |table: usize, oldest| TABLES[table].cutoff(NOW, retention, oldest);
-        assert_eq!(cutoff(0, None), NOW - 30 * DAY);
-        assert_eq!(cutoff(2, None), NOW - 90 * DAY);
-        assert_eq!(cutoff(4, None), NOW - DAY);
-        let old = NOW - 200 * DAY;
-        assert_eq!(cutoff(0, Some(old)), old);
-        assert_eq!(cutoff(2, Some(old)), old);
-        assert_eq!(cutoff(0, Some(NOW)), NOW - 30 * DAY);
-    }
-
-    #[test]
-    fn ids_tell_their_time() {
-        assert_eq!(time_of(EventId::lower_bound(NOW)), NOW);
     }
 }

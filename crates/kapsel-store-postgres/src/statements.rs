@@ -101,7 +101,6 @@ statements! {
     System PARTITION_LIST = "partition_list" (TEXT) -> (TEXT);
     System PULSE_BEAT = "pulse_beat" () -> ();
     Tenant QUEUE_OF_EVENT = "queue_of_event" (UUID, UUID_ARRAY) -> (UUID, UUID, UUID, INT8, BOOL, INT4, BOOL);
-    System QUEUE_OLDEST_EVENT = "queue_oldest_event" () -> (UUID);
     Tenant QUEUE_PUT_IF_IDLE = "queue_put_if_idle" (UUID, UUID, UUID, UUID, INT8, INT4, INT8) -> (UUID);
     System QUEUE_RELEASE_ALL = "queue_release_all" (INT8, UUID) -> ();
     System QUEUE_RELEASE_CLAIM = "queue_release_claim" (INT8, INT8, INT8) -> ();

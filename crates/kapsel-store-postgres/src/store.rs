@@ -23,6 +23,8 @@ use crate::{guard, migrate, partitions};
 /// is still worth something.
 const WORK_TIME_MAX: Duration = Duration::from_secs(10);
 const API_TIME_MAX: Duration = Duration::from_secs(5);
+/// How often a transaction is done anew that collided with others.
+const COLLISIONS_MAX: u32 = 10;
 /// Partitions are made behind locks that others may hold for a while.
 const UPKEEP_TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -144,20 +146,36 @@ impl PostgresStore {
         self.in_transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", tenant_id, work).await
     }
 
+    /// Does `work`, which reads before it writes, in a transaction that sees everything as of one moment. Where somebody
+    /// else changed what it writes since that moment, it is done anew.
+    pub(crate) async fn in_one_view<T, W, F>(&self, tenant_id: TenantId, work: W) -> Result<T, StoreError>
+    where
+        W: Fn(Arc<Session>) -> F,
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let mut collisions = 0_u32;
+        loop {
+            let transact = |session: Arc<Session>| async {
+                match transact(session, "BEGIN ISOLATION LEVEL REPEATABLE READ", tenant_id, &work).await {
+                    // It was rolled back; the connection stays with us.
+                    Err(failure) if failure.is_collision() && collisions < COLLISIONS_MAX => Ok(None),
+                    result => result.map(Some),
+                }
+            };
+            if let Some(done) = self.0.api.with(transact).await? {
+                return Ok(done);
+            }
+            collisions += 1;
+            tokio::time::sleep(self.collision_wait(collisions)).await;
+        }
+    }
+
     async fn in_transaction<T, W, F>(&self, begin: &str, tenant_id: TenantId, work: W) -> Result<T, StoreError>
     where
         W: FnOnce(Arc<Session>) -> F,
         F: Future<Output = Result<T, Failure>>,
     {
-        let transact = |session: Arc<Session>| async move {
-            // In one round trip. The id is an id and nothing else, so it cannot end the text.
-            let tenant_id = tenant_id.stored();
-            session.run(&format!("{begin}; SELECT set_config('kapsel.tenant_id', '{tenant_id}', true)")).await?;
-            let result = work(Arc::clone(&session)).await;
-            session.run(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
-            result
-        };
-        self.0.api.with(transact).await
+        self.0.api.with(|session| transact(session, begin, tenant_id, work)).await
     }
 
     /// How long to wait before a transaction that collided is tried again: longer each time, and never for as long as the
@@ -184,6 +202,20 @@ impl PostgresStore {
     pub(crate) fn set_partitions(&self, report: PartitionReport) {
         *self.0.partitions.lock().unwrap_or_else(PoisonError::into_inner) = report;
     }
+}
+
+/// Does `work` in a transaction for one tenant, and ends it.
+async fn transact<T, W, F>(session: Arc<Session>, begin: &str, tenant_id: TenantId, work: W) -> Result<T, Failure>
+where
+    W: FnOnce(Arc<Session>) -> F,
+    F: Future<Output = Result<T, Failure>>,
+{
+    // In one round trip. The id is an id and nothing else, so it cannot end the text.
+    let tenant_id = tenant_id.stored();
+    session.run(&format!("{begin}; SELECT set_config('kapsel.tenant_id', '{tenant_id}', true)")).await?;
+    let result = work(Arc::clone(&session)).await;
+    session.run(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+    result
 }
 
 /// How many connections each kind of work has.

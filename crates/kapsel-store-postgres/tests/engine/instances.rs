@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kapsel_core::{DeliveryId, Endpoint};
+use kapsel_core::{DeliveryId, DeliveryState, Endpoint};
 use kapsel_store::{
     AdminStore as _, ChangeSeq, ClaimRequest, DeliveryStore as _, EventFilter, Ingested, LaneQuota, NewEvent,
+    StoreError,
 };
 use kapsel_store_postgres::PostgresStore;
 use test_harness::postgres::shared;
@@ -187,4 +188,38 @@ async fn changes_made_by_many_instances_are_all_seen() {
     }
     done.send_replace(true);
     assert_eq!(reading.await.unwrap(), made);
+}
+
+/// A retry by hand that meets the end of the attempt under way does not wipe out what that left: whatever the order, the
+/// event is either refused a retry, or queued anew, or failed, and never taken for delivered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_requeue_that_meets_a_settlement_loses_nothing() {
+    let [one, two] = instances::<2>().await;
+    let world = World::new();
+    let endpoint = world.endpoint(&one).await;
+    for round in 0..60 {
+        let lease = world.lease();
+        let mut new = world.event(&endpoint);
+        new.deliveries[0].lease = Some(lease);
+        world.insert(&one, vec![new.clone()]).await.unwrap();
+        let settlement = world.failed(&new, lease);
+        let (event_id, now) = (new.event.id, world.now());
+        let (store, other, tenant_id) = (one.clone(), two.clone(), endpoint.tenant_id);
+        let settle =
+            tokio::spawn(async move { store.delivery_settle_if_leased(now, Arc::new(vec![settlement])).await });
+        let requeue = tokio::spawn(async move {
+            // Until the attempt is over: then it is let through.
+            loop {
+                match other.event_requeue(tenant_id, event_id, now).await {
+                    Err(StoreError::Conflict(_)) => tokio::task::yield_now().await,
+                    result => return result,
+                }
+            }
+        });
+        settle.await.unwrap().unwrap();
+        requeue.await.unwrap().unwrap();
+        let detail = one.event_get(endpoint.tenant_id, event_id, now).await.unwrap();
+        assert_eq!(detail.summary.status, DeliveryState::Pending, "round {round}: {detail:?}");
+        assert_eq!(detail.attempts.len(), 1);
+    }
 }

@@ -223,3 +223,15 @@ async fn missing_rights_are_told_with_what_to_do_about_them() {
     assert_eq!(store.endpoint_get(endpoint.tenant_id, endpoint.id).await.unwrap(), endpoint);
     store.close().await;
 }
+
+/// Row-level security hides rows from whoever is not their owner instead of refusing them: what is queued would never be
+/// delivered.
+#[tokio::test]
+async fn somebody_else_than_the_owner_of_the_tables_is_refused() {
+    let database = migrated_database().await;
+    psql("postgres", "CREATE ROLE stranger LOGIN PASSWORD 'geheim'; GRANT kapsel_api TO stranger").await;
+    let grant = "GRANT ALL ON ALL TABLES IN SCHEMA public TO stranger; GRANT ALL ON SCHEMA public TO stranger";
+    psql(&database, grant).await;
+    let (error, words) = refusal(&options_at(shared().url_for("stranger", "geheim", &database))).await;
+    assert!(matches!(error, OpenError::Rights { .. }) && words.contains("connect as their owner"), "{words}");
+}

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kapsel_core::idempotency::IdempotencyKey;
+use kapsel_core::settlement::{Decision, Next};
 use kapsel_core::{
-    Clock as _, Endpoint, EndpointId, Entropy as _, IdGenerator, Lease, LeaseToken, SystemEntropy, Timestamp,
+    Attempt, Clock as _, DeliveryRef, Endpoint, EndpointId, Entropy as _, FinalReason, IdGenerator, Lease, LeaseToken,
+    Outcome, ResponseHead, SystemEntropy, Timestamp,
 };
-use kapsel_store::{AdminStore as _, IngestStore as _, Ingested, NewDelivery, NewEvent, StoreError};
+use kapsel_store::{AdminStore as _, IngestStore as _, Ingested, NewDelivery, NewEvent, Settlement, StoreError};
 use kapsel_store_postgres::{OpenError, PostgresOptions, PostgresStore};
 use test_harness::postgres::{PostgresCluster, fresh_database_name, shared};
 use test_harness::{EndpointBuilder, EventBuilder, TestClock};
@@ -111,6 +113,27 @@ impl World {
     pub(crate) fn lease(&self) -> Lease {
         let token = LeaseToken(SystemEntropy.next_u64().cast_signed());
         Lease { owner: self.ids.next(self.now()), token, until: self.now() + Duration::from_secs(60) }
+    }
+
+    /// The settlement of a delivery that was refused for good.
+    pub(crate) fn failed(&self, new: &NewEvent, lease: Lease) -> Settlement {
+        let delivery = DeliveryRef {
+            id: new.deliveries[0].id,
+            event_id: new.event.id,
+            endpoint_id: new.deliveries[0].endpoint_id,
+            tenant_id: new.event.tenant_id,
+        };
+        let attempt = Attempt {
+            id: self.ids.next(self.now()),
+            delivery,
+            number: 1,
+            url: "https://destination.example/hook".to_owned(),
+            started_at: self.now(),
+            duration: Duration::from_millis(1),
+            outcome: Outcome::Response(ResponseHead { status: 400, ..ResponseHead::default() }),
+        };
+        let decision = Decision { next: Next::Failed(FinalReason::Refused), disable_endpoint: None };
+        Settlement { lease, attempt, decision }
     }
 
     pub(crate) async fn insert(

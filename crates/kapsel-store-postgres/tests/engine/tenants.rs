@@ -1,11 +1,8 @@
 //! The second wall: what the API's role sees when a statement forgets to ask for the tenant.
 
 use kapsel_core::TenantId;
-use kapsel_core::settlement::{Decision, Next};
-use kapsel_core::{Attempt, FinalReason, Outcome, ResponseHead};
-use kapsel_store::{AdminStore as _, DeliveryStore as _, Settlement};
+use kapsel_store::{AdminStore as _, DeliveryStore as _};
 use std::sync::Arc;
-use std::time::Duration;
 use test_harness::EndpointBuilder;
 use test_harness::postgres::shared;
 use tokio_postgres::{Client, NoTls};
@@ -42,23 +39,7 @@ async fn two_tenants() -> (String, [TenantId; 2]) {
         let mut failing = world.event_with(&endpoint, vec![7; 100_000]);
         failing.deliveries[0].lease = Some(lease);
         world.insert(&store, vec![failing.clone(), world.event(&endpoint)]).await.unwrap();
-        let delivery = kapsel_core::DeliveryRef {
-            id: failing.deliveries[0].id,
-            event_id: failing.event.id,
-            endpoint_id: endpoint.id,
-            tenant_id,
-        };
-        let attempt = Attempt {
-            id: world.ids.next(world.now()),
-            delivery,
-            number: 1,
-            url: "https://a.example/".to_owned(),
-            started_at: world.now(),
-            duration: Duration::from_millis(1),
-            outcome: Outcome::Response(ResponseHead { status: 400, ..ResponseHead::default() }),
-        };
-        let decision = Decision { next: Next::Failed(FinalReason::Refused), disable_endpoint: None };
-        let settlement = Settlement { lease, attempt, decision };
+        let settlement = world.failed(&failing, lease);
         store.delivery_settle_if_leased(world.now(), Arc::new(vec![settlement])).await.unwrap();
     }
     store.close().await;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kapsel_core::Timestamp;
-use kapsel_store::spool::{SpoolSize, SpoolStore, SpooledEvent};
+use kapsel_store::spool::{SpoolPage, SpoolSize, SpoolStore};
 use kapsel_store::{Ingested, NewEvent, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -117,14 +117,14 @@ impl SpoolStore for SqliteSpool {
         Ok(answers)
     }
 
-    async fn spool_read(&self, after: i64, limit: usize, bytes_max: usize) -> Result<Vec<SpooledEvent>, StoreError> {
+    async fn spool_read(&self, after: i64, limit: usize, bytes_max: usize) -> Result<SpoolPage, StoreError> {
         let read = move |connection: &Connection| {
             Ok((rows::read(connection, after, limit, bytes_max)?, Totals::read(connection)?))
         };
-        let (events, totals) = self.0.readers.read(read).await?;
+        let (page, totals) = self.0.readers.read(read).await?;
         // After a commit whose outcome was unknown, this is how it comes to be known.
         self.0.gauge.show(totals);
-        Ok(events)
+        Ok(page)
     }
 
     async fn spool_remove(&self, seqs: Vec<i64>) -> Result<(), StoreError> {

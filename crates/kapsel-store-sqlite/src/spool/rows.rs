@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kapsel_core::{DeliveryId, EndpointId, Event, FinalReason};
 use kapsel_store::NewDelivery;
-use kapsel_store::spool::{SpooledEvent, SpooledKey};
+use kapsel_store::spool::{SpoolPage, SpooledEvent, SpooledKey};
 use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -14,24 +14,27 @@ use crate::statements as sql;
 
 /// Reads at most `limit` events behind `after` with at most `bytes_max` of bodies and headers; at least one if there is
 /// one.
-pub(super) fn read(
-    connection: &Connection,
-    after: i64,
-    limit: usize,
-    bytes_max: usize,
-) -> Result<Vec<SpooledEvent>, Failure> {
+pub(super) fn read(connection: &Connection, after: i64, limit: usize, bytes_max: usize) -> Result<SpoolPage, Failure> {
     let mut statement = connection.prepare_cached(sql::SPOOL_READ)?;
     let mut rows = statement.query(params![after, stored(limit)])?;
-    let mut events = Vec::new();
+    let mut page = SpoolPage::default();
     let mut bytes_left = stored(bytes_max);
     while let Some(row) = rows.next()? {
         bytes_left = bytes_left.saturating_sub(row.get(5)?);
-        if bytes_left < 0 && !events.is_empty() {
+        if bytes_left < 0 && page.last_seq().is_some() {
             break;
         }
-        events.push(spooled(row)?);
+        match spooled(row) {
+            Ok(event) => page.events.push(event),
+            Err(Failure::Store(error)) => {
+                let seq = row.get(0)?;
+                tracing::error!(seq, error = &error as &dyn std::error::Error, "a spooled event cannot be read");
+                page.unreadable.push(seq);
+            }
+            Err(failure) => return Err(failure),
+        }
     }
-    Ok(events)
+    Ok(page)
 }
 
 fn spooled(row: &Row<'_>) -> Result<SpooledEvent, Failure> {

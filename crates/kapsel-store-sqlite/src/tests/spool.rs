@@ -28,11 +28,11 @@ async fn a_failed_commit_is_an_unknown_outcome_that_reading_makes_known() {
         let error = spool.spool_insert_batch(now, Arc::clone(&batch)).await.unwrap_err();
         assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
         assert_eq!(spool.spool_size().events, 0, "unknown counts as nothing until it is seen");
-        assert_eq!(spool.spool_read(0, 10, 10_000).await.unwrap().len(), stored);
+        assert_eq!(spool.spool_read(0, 10, 10_000).await.unwrap().events.len(), stored);
         assert_eq!(spool.spool_size().events, u64::try_from(stored).unwrap());
 
         assert_eq!(spool.spool_insert_batch(now, batch).await.unwrap(), [Ingested::Spooled]);
-        let read = spool.spool_read(0, 10, 10_000).await.unwrap();
+        let read = spool.spool_read(0, 10, 10_000).await.unwrap().events;
         assert_eq!(read.len(), 1);
         assert_eq!(spool.spool_size().events, 1);
 

@@ -78,7 +78,7 @@ async fn insert(spool: &SqliteSpool, now: Timestamp, batch: Vec<NewEvent>) -> Ve
 }
 
 async fn read_all(spool: &SqliteSpool) -> Vec<SpooledEvent> {
-    spool.spool_read(0, usize::MAX, usize::MAX).await.unwrap()
+    spool.spool_read(0, usize::MAX, usize::MAX).await.unwrap().events
 }
 
 fn ids_of(events: &[SpooledEvent]) -> Vec<EventId> {
@@ -168,7 +168,7 @@ async fn reading_goes_by_number_and_ends_at_its_limits() {
     let seqs: Vec<_> = all.iter().map(|spooled| spooled.seq).collect();
     assert!(seqs.is_sorted() && seqs[0] > 0);
     let read = async |after, limit, bytes_max| {
-        let read = spool.spool_read(after, limit, bytes_max).await.unwrap();
+        let read = spool.spool_read(after, limit, bytes_max).await.unwrap().events;
         read.iter().map(|spooled| spooled.seq).collect::<Vec<_>>()
     };
     assert_eq!(read(0, 2, usize::MAX).await, seqs[..2]);

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use kapsel_core::Timestamp;
 use tokio::task::JoinSet;
 
-use super::port::SpooledEvent;
+use super::port::{SpoolPage, SpooledEvent};
 use super::status::SpoolState;
 use super::store::SpooledStore;
 use crate::error::StoreError;
@@ -62,15 +62,16 @@ impl SpooledStore {
     pub async fn drain_once(&self, now: Timestamp) -> Result<Drained, StoreError> {
         let mut position = self.position.lock().await;
         let (rows_max, bytes_max) = (self.settings.batch_rows_max, self.settings.batch_bytes_max);
-        let mut batch = self.spool.spool_read(position.after, rows_max, bytes_max).await?;
-        let Some(last) = batch.last().map(|spooled| spooled.seq) else {
+        let page = self.spool.spool_read(position.after, rows_max, bytes_max).await?;
+        let Some(last) = page.last_seq() else {
             let state = self.end_spooling_if_empty(position.after).await?;
             return Ok(Drained { moved: 0, refused: 0, state });
         };
+        let SpoolPage { events: mut batch, unreadable } = page;
         // One order for everybody who inserts: two transactions that insert the same keys in different orders could
         // block each other for good. Within a batch all are due at the same time, so who goes first is told by the ids.
         batch.sort_by(|a, b| order(a).cmp(&order(b)));
-        let refused = self.store_all(now, &batch).await?;
+        let mut refused = if batch.is_empty() { BTreeSet::new() } else { self.store_all(now, &batch).await? };
         let moved: Vec<i64> = batch.iter().map(|spooled| spooled.seq).filter(|seq| !refused.contains(seq)).collect();
         let moved_count = moved.len();
         if moved_count > 0 {
@@ -81,6 +82,8 @@ impl SpooledStore {
             position.refused.remove(seq);
         }
         position.after = last;
+        // They stay in the spool, are counted and shown, and hold nobody up.
+        refused.extend(unreadable);
         let refused_count = refused.len();
         position.refused.extend(refused);
         self.refused.store(u64::try_from(position.refused.len()).unwrap_or(u64::MAX), Ordering::SeqCst);
@@ -103,7 +106,7 @@ impl SpooledStore {
         sign_of_life.map_err(|error| StoreError::unavailable("the store did not answer a ping in time", error))??;
         let _alone = self.gate.write().await;
         // Nothing is on its way into the spool now; but something may have come since the look before.
-        if self.spool.spool_read(after, 1, 0).await?.is_empty() {
+        if self.spool.spool_read(after, 1, 0).await?.last_seq().is_none() {
             self.end_spooling();
         }
         Ok(self.state())

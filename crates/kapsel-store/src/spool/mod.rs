@@ -20,7 +20,7 @@ mod status;
 mod store;
 
 pub use drain::Drained;
-pub use port::{SpoolSize, SpoolStore, SpooledEvent, SpooledKey};
+pub use port::{SpoolPage, SpoolSize, SpoolStore, SpooledEvent, SpooledKey};
 pub use run::SpoolDrain;
 pub use status::{SpoolGauge, SpoolState, SpoolStatus};
 pub use store::{SpoolSettings, SpooledStore};

@@ -29,8 +29,8 @@ pub trait SpoolStore: Send + Sync {
     /// whatever its size.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
-    async fn spool_read(&self, after: i64, limit: usize, bytes_max: usize) -> Result<Vec<SpooledEvent>, StoreError>;
+    /// [`StoreError::Unavailable`].
+    async fn spool_read(&self, after: i64, limit: usize, bytes_max: usize) -> Result<SpoolPage, StoreError>;
 
     /// Removes durably what has been moved. Numbers that are not there are passed over.
     ///
@@ -51,6 +51,22 @@ pub struct SpoolSize {
     pub bytes: u64,
     /// How many of those it takes at most.
     pub bytes_max: u64,
+}
+
+/// What was read from a spool.
+#[derive(Debug, Clone, Default)]
+pub struct SpoolPage {
+    /// Events, in the order of acceptance.
+    pub events: Vec<SpooledEvent>,
+    /// The numbers of those among them that cannot be read. They must not hold up those behind them.
+    pub unreadable: Vec<i64>,
+}
+
+impl SpoolPage {
+    /// The last number that was looked at; `None` at the end of the spool.
+    pub fn last_seq(&self) -> Option<i64> {
+        self.events.iter().map(|spooled| spooled.seq).chain(self.unreadable.iter().copied()).max()
+    }
 }
 
 /// An event in a spool.

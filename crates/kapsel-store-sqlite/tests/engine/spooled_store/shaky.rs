@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use kapsel_core::{DeliveryRef, Endpoint, EndpointId, EventId, InstanceId, Lease, TenantId, Timestamp};
-use kapsel_store::spool::{SpoolSize, SpoolStore, SpooledEvent};
+use kapsel_store::spool::{SpoolPage, SpoolSize, SpoolStore};
 use kapsel_store::{
     AdminStore, ChangeSeq, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointChange, EventDetail, EventFilter,
     EventSummary, IngestStore, Ingested, LaneScan, MemoryStore, NewEvent, Settled, Settlement, StoreError,
@@ -255,7 +255,7 @@ impl<S: SpoolStore> SpoolStore for ShakySpool<S> {
         self.inner.spool_insert_batch(now, batch).await
     }
 
-    async fn spool_read(&self, after: i64, limit: usize, bytes_max: usize) -> Result<Vec<SpooledEvent>, StoreError> {
+    async fn spool_read(&self, after: i64, limit: usize, bytes_max: usize) -> Result<SpoolPage, StoreError> {
         self.inner.spool_read(after, limit, bytes_max).await
     }
 
