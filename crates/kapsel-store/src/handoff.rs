@@ -4,7 +4,7 @@
 //! instance's lease and started in the slot right after the commit, its body still in memory. Without a slot the
 //! delivery is stored as due, and the dispatcher's claims find it. The two crates at the ends do not know each other.
 
-use kapsel_core::{EndpointId, Lease, Timestamp};
+use kapsel_core::{DeliveryRef, EndpointId, Lease, Timestamp};
 
 use crate::delivery::ClaimedDelivery;
 
@@ -23,6 +23,10 @@ pub trait Slot: Send {
 
     /// Starts the delivery, which is durable by now.
     fn start(self: Box<Self>, delivery: ClaimedDelivery);
+
+    /// Whether the delivery was stored under the lease is not known. Should it have been, the lease is to be given back,
+    /// so that somebody else can begin before its end.
+    fn give_up(self: Box<Self>, delivery: DeliveryRef);
 }
 
 /// Never has a slot: every delivery goes by way of the store.

@@ -74,14 +74,20 @@ impl Waiter {
         self.event.id
     }
 
-    /// Starts the delivery of what was created and answers. The slot of anything else is given back by being dropped.
+    /// Starts the delivery of what was created and answers. The slot of what was certainly not stored is given back by
+    /// being dropped.
     pub(super) fn settle(self, outcome: Outcome) {
-        if outcome == Outcome::Stored(Ingested::Created)
-            && let Some(slot) = self.slot
-        {
-            let lease = slot.lease();
+        if let Some(slot) = self.slot {
             let (delivery, event) = (self.delivery, self.event);
-            slot.start(ClaimedDelivery { delivery, event, lease, attempts_total: 0, attempts_made: 0 });
+            match outcome {
+                Outcome::Stored(Ingested::Created) => {
+                    let lease = slot.lease();
+                    slot.start(ClaimedDelivery { delivery, event, lease, attempts_total: 0, attempts_made: 0 });
+                }
+                // The store may have it all the same: what is spooled was mostly offered to the store before.
+                Outcome::Stored(Ingested::Spooled) | Outcome::Unknown => slot.give_up(delivery),
+                Outcome::Stored(Ingested::Replay { .. } | Ingested::Conflict { .. }) | Outcome::Refused => {}
+            }
         }
         // Nobody is listening if the sender went away; its event is stored all the same.
         let _ = self.reply.send(outcome);

@@ -79,7 +79,7 @@ async fn while_the_store_is_away_the_answer_is_unavailable_and_a_repetition_succ
     assert!(message.contains("unknown") && message.contains("idempotency key is safe"), "{message}");
     assert!(!answer.text().contains("secret-internal-detail"));
     assert!(begun.elapsed() <= Duration::from_secs(5) && app.store.batches().len() > 5);
-    assert_eq!(app.handoff.given_back(), 1);
+    assert_eq!((app.handoff.given_back(), app.handoff.given_up().len()), (1, 1), "it may be stored under the lease");
 
     app.store.set_away(false);
     let repeated = app.ingest(endpoint, &[("idempotency-key", "k")], "body").await;
@@ -157,6 +157,7 @@ async fn one_event_that_the_store_refuses_fails_alone() {
         }
     }
     assert_eq!((app.events().await.len(), app.handoff.started().len(), app.handoff.given_back()), (8, 8, 2));
+    assert!(app.handoff.given_up().is_empty(), "what was refused is certainly not stored");
 }
 
 #[tokio::test]
@@ -319,7 +320,7 @@ async fn a_spooled_event_is_accepted_and_not_started() {
     answer.expect_received();
     assert!(!answer.is_replay());
     assert_eq!(app.handoff.started().len(), 0, "nobody delivers what only this machine knows");
-    assert_eq!(app.handoff.given_back(), 1);
+    assert_eq!((app.handoff.given_back(), app.handoff.given_up().len()), (1, 1));
 }
 
 #[tokio::test]

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use kapsel_core::{EndpointId, Lease, Timestamp};
+use kapsel_core::{DeliveryRef, EndpointId, Lease, Timestamp};
 use kapsel_store::{ClaimedDelivery, Handoff, Slot};
 
 use super::Shared;
 use super::gate::Permit;
+use super::settle::Finished;
 
 pub(super) struct LocalHandoff(pub(super) Arc<Shared>);
 
@@ -32,5 +33,12 @@ impl Slot for LocalSlot {
     fn start(self: Box<Self>, delivery: ClaimedDelivery) {
         let LocalSlot { shared, permit, .. } = *self;
         shared.start(delivery, permit);
+    }
+
+    fn give_up(self: Box<Self>, delivery: DeliveryRef) {
+        let LocalSlot { shared, mut permit, lease } = *self;
+        permit.sent();
+        // With its permit, as every result: while the store is away, there are never more of them than permits.
+        shared.settle.push(Finished::Release(delivery, lease), permit);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kapsel_core::delivery::LeaseToken;
-use kapsel_core::{Clock as _, EndpointId, InstanceId, Lease, Timestamp};
+use kapsel_core::{Clock as _, DeliveryRef, EndpointId, InstanceId, Lease, Timestamp};
 use kapsel_store::{ClaimedDelivery, Handoff, Slot};
 use test_harness::TestClock;
 
@@ -20,6 +20,7 @@ struct Shared {
     free: AtomicUsize,
     given_back: AtomicUsize,
     started: Mutex<Vec<ClaimedDelivery>>,
+    given_up: Mutex<Vec<DeliveryRef>>,
     panics: AtomicUsize,
     reserve_panics: AtomicUsize,
 }
@@ -49,6 +50,11 @@ impl TestHandoff {
 
     pub(crate) fn started(&self) -> Vec<ClaimedDelivery> {
         self.shared.started.lock().unwrap().clone()
+    }
+
+    /// What may have been stored under the lease of a slot or not.
+    pub(crate) fn given_up(&self) -> Vec<DeliveryRef> {
+        self.shared.given_up.lock().unwrap().clone()
     }
 
     /// The lease of every slot.
@@ -82,6 +88,10 @@ impl Slot for TestSlot {
         assert_eq!(self.shared.panics.swap(0, Ordering::SeqCst), 0, "asked to panic");
         self.is_started = true;
         self.shared.started.lock().unwrap().push(delivery);
+    }
+
+    fn give_up(self: Box<Self>, delivery: DeliveryRef) {
+        self.shared.given_up.lock().unwrap().push(delivery);
     }
 }
 

@@ -309,3 +309,18 @@ async fn a_claim_whose_answer_was_lost_is_given_back() {
     world.assert_delivered(&ids).await;
     assert_eq!(world.transport.sent().len(), 3);
 }
+
+/// Of an event that may have been stored under a slot's lease or not, nobody waits for the end of that lease.
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_is_given_up_gives_its_lease_back() {
+    let world = World::new().await;
+    let endpoint = world.endpoint("a", |_| {}).await;
+    let slot = world.reserve(&endpoint, 5).unwrap();
+    let (id, claimed) = world.insert(&endpoint, Some(slot.lease()), Bytes::from_static(b"fresh")).await;
+    assert_eq!(world.dispatcher.run_once().await.unwrap().claimed, 0, "it is leased");
+    slot.give_up(claimed.unwrap().delivery);
+    world.store.wait_for_written(1).await;
+    assert_eq!(world.dispatcher.run_once().await.unwrap().claimed, 1);
+    world.store.wait_for_written(2).await;
+    world.assert_delivered(&[id]).await;
+}
