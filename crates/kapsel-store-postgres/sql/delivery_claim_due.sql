@@ -1,7 +1,8 @@
 -- delivery_claim_due
--- One statement for SQLite's endpoint_is_enabled, lane_due, queue_lease and event_read. Lane by lane, each by its own index range:
--- a lane with a million rows costs as much as one with ten; leases that have ended are put back into their lanes before. Rows that somebody else is claiming are passed over. The
--- running sum ends the claim in front of the first body that would go beyond the budget; the first is taken in any case.
+-- One statement for SQLite's endpoint_is_enabled, lane_due, queue_lease and event_read. Lane by lane, each by its own index
+-- range: a lane with a million rows costs as much as one with ten. Rows that somebody else is claiming are passed over.
+-- Leases that have ended are put back into their lanes before (lease_lapse). The running sum ends the claim in front of
+-- the first body that would go beyond the budget; the first is taken in any case.
 WITH found AS MATERIALIZED (
     SELECT l.place, q.tenant_id, q.event_id, q.delivery_id, q.due_at, q.size_bytes
     FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS l (endpoint_id, quota, place)

@@ -1,6 +1,6 @@
 -- delivery_discard_of_deleted
--- What nobody may be working on, of endpoints that are gone; leases that have ended are put back before. One statement for SQLite's lane_idle, queue_delete and
--- outcome_insert.
+-- What nobody may be working on, of endpoints that are gone. Leases that have ended are put back into their lanes before
+-- (lease_lapse). One statement for SQLite's lane_idle, queue_delete and outcome_insert.
 WITH doomed AS MATERIALIZED (
     SELECT q.tenant_id, q.event_id, q.delivery_id, q.endpoint_id
     FROM endpoints e

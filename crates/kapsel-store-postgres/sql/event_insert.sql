@@ -6,6 +6,9 @@
 -- ours now, new or in the place of an expired use; the unique index decides between instances. short: events that did
 -- not get every row of their key. What is returned are the short ones that are not stored, with the use that was seen; a
 -- use that is not seen was made by somebody else meanwhile and is looked for by idempotency_find.
+--
+-- NOT IN, and IN in the odd form of (… IN (…)) IS TRUE, are looked up in a hash table; as joins they would compare each
+-- row with each, because the connections of the engine join by index only.
 WITH input AS MATERIALIZED (
     SELECT *
     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::text[], $7::bytea[], $8::bytea[],
@@ -78,8 +81,8 @@ queued AS (
     INSERT INTO queue
         (tenant_id, event_id, delivery_id, endpoint_id, due_at, lease_owner, lease_token, is_leased, attempts_total,
         attempts_made, size_bytes)
-    SELECT tenant_id, event_id, delivery_id, endpoint_id, due_at, lease_owner, lease_token, lease_token IS NOT NULL AND due_at > $18,
-        0, 0, size_bytes
+    SELECT tenant_id, event_id, delivery_id, endpoint_id, due_at, lease_owner, lease_token,
+        lease_token IS NOT NULL AND due_at > $18, 0, 0, size_bytes
     FROM deliveries
     WHERE reason IS NULL
 ),

@@ -1,6 +1,7 @@
 -- lane_scan
 -- The heads of the lanes behind $2, one index descent each however long the lanes are, until $3 due ones are found. One
--- statement for what SQLite does with lane_next in a loop; leases that have ended are put back into their lanes before.
+-- statement for what SQLite does with lane_next in a loop. Leases that have ended are put back into their lanes before
+-- (lease_lapse).
 WITH RECURSIVE lanes AS (
     SELECT h.endpoint_id, h.due_at, h.tenant_id, h.is_enabled,
         CASE WHEN h.is_enabled AND h.due_at <= $1 THEN 1 ELSE 0 END AS due_found

@@ -146,8 +146,7 @@ async fn claim(session: &Session, now: Timestamp, request: &ClaimRequest) -> Res
                 attempts_total: count(row, 4)?,
                 attempts_made: count(row, 5)?,
             }),
-            // One damaged or missing event must not hold up those claimed beside it; its delivery stays visible as
-            // undelivered.
+            // One damaged or missing event must not hold up those claimed beside it.
             Err(failure) => {
                 tracing::error!(event_id = %delivery.event_id, ?failure, "a queued event cannot be read");
             }
