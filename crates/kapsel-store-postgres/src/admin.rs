@@ -78,8 +78,19 @@ impl AdminStore for PostgresStore {
             let rows = session.query(&sql::ENDPOINT_CHANGES, &[&since.0, &stored(limit)]).await?;
             let change = |row: &tokio_postgres::Row| {
                 let is_deleted: bool = get(row, 9)?;
-                let endpoint = if is_deleted { None } else { Some(Box::new(rows::endpoint(row)?)) };
-                Ok(EndpointChange { seq: ChangeSeq(get(row, 8)?), id: id(row, 0)?, endpoint })
+                let mut is_unreadable = false;
+                let endpoint = match rows::endpoint(row) {
+                    _ if is_deleted => None,
+                    Ok(endpoint) => Some(Box::new(endpoint)),
+                    // One that cannot be read must not hold up the others.
+                    Err(Failure::Store(error)) => {
+                        tracing::error!(error = &error as &dyn std::error::Error, "a stored endpoint cannot be read");
+                        is_unreadable = true;
+                        None
+                    }
+                    Err(failure) => return Err(failure),
+                };
+                Ok(EndpointChange { seq: ChangeSeq(get(row, 8)?), id: id(row, 0)?, endpoint, is_unreadable })
             };
             rows.iter().map(change).collect()
         };

@@ -82,8 +82,20 @@ impl AdminStore for SqliteStore {
             let mut changes = Vec::new();
             while let Some(row) = rows.next()? {
                 let is_deleted: bool = row.get(10)?;
-                let endpoint = if is_deleted { None } else { Some(Box::new(rows::endpoint(row)?)) };
-                changes.push(EndpointChange { seq: ChangeSeq(row.get(9)?), id: id(row, 0)?, endpoint });
+                let mut is_unreadable = false;
+                let endpoint = match rows::endpoint(row) {
+                    _ if is_deleted => None,
+                    Ok(endpoint) => Some(Box::new(endpoint)),
+                    // One that cannot be read must not hold up the others.
+                    Err(Failure::Store(error)) => {
+                        tracing::error!(error = &error as &dyn std::error::Error, "a stored endpoint cannot be read");
+                        is_unreadable = true;
+                        None
+                    }
+                    Err(failure) => return Err(failure),
+                };
+                let (seq, id) = (ChangeSeq(row.get(9)?), id(row, 0)?);
+                changes.push(EndpointChange { seq, id, endpoint, is_unreadable });
             }
             Ok(changes)
         };

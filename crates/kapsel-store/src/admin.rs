@@ -18,8 +18,11 @@ pub struct EndpointChange {
     pub seq: ChangeSeq,
     /// Which endpoint.
     pub id: EndpointId,
-    /// Its present form; `None` if it is deleted.
+    /// Its present form; `None` if it is deleted or cannot be read.
     pub endpoint: Option<Box<Endpoint>>,
+    /// Whether its present form cannot be read, because it is damaged or a newer program wrote it. Whoever knows its
+    /// former one keeps that; the others must not be held up.
+    pub is_unreadable: bool,
 }
 
 /// An event as lists show it.

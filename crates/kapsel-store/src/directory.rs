@@ -104,6 +104,11 @@ impl EndpointDirectory {
             let changes = self.store.endpoint_changes(*read_up_to, PAGE).await?;
             let is_last = changes.len() < PAGE;
             for change in changes {
+                if change.is_unreadable {
+                    tracing::error!(endpoint_id = %change.id, "a stored endpoint cannot be read; its former form is kept");
+                    *read_up_to = change.seq;
+                    continue;
+                }
                 let active = change.endpoint.map(|endpoint| Arc::new(ActiveEndpoint::new(*endpoint)));
                 let mut endpoints = self.endpoints.write().unwrap_or_else(PoisonError::into_inner);
                 match active {

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use kapsel_core::{DeliveryId, DeliveryState, Endpoint};
 use kapsel_store::{
-    AdminStore as _, ChangeSeq, ClaimRequest, DeliveryStore as _, EventFilter, Ingested, LaneQuota, NewEvent,
-    StoreError,
+    AdminStore as _, ChangeSeq, ClaimRequest, DeliveryStore as _, EndpointDirectory, EventFilter, Ingested, LaneQuota,
+    NewEvent, StoreError,
 };
 use kapsel_store_postgres::PostgresStore;
 use test_harness::postgres::shared;
 
-use crate::support::{World, key, migrated_database, open, options};
+use crate::support::{World, key, migrated_database, open, options, psql};
 
 async fn instances<const N: usize>() -> [PostgresStore; N] {
     let database = migrated_database().await;
@@ -222,4 +222,28 @@ async fn a_requeue_that_meets_a_settlement_loses_nothing() {
         assert_eq!(detail.summary.status, DeliveryState::Pending, "round {round}: {detail:?}");
         assert_eq!(detail.attempts.len(), 1);
     }
+}
+
+/// A newer instance, or damage, can leave an endpoint that this program cannot read. The others go on hearing of each
+/// other's changes, and whoever knew it keeps it as it was.
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_read_holds_up_no_other() {
+    let database = migrated_database().await;
+    let store = open(&options(shared(), &database)).await.unwrap();
+    let world = World::new();
+    let strange = world.endpoint(&store).await;
+    let directory = EndpointDirectory::load(Arc::new(store.clone())).await.unwrap();
+    let next = "UPDATE endpoint_change_counter SET seq = seq + 1 RETURNING seq";
+    let change = format!(
+        "WITH next AS ({next}) UPDATE endpoints SET config = '{{\"from\": \"the future\"}}', changed_seq = next.seq \
+         FROM next WHERE id = '{}'",
+        uuid::Uuid::from_bytes(*strange.id.as_bytes()),
+    );
+    psql(&database, &change).await;
+    let other = world.endpoint(&store).await;
+    directory.refresh().await.unwrap();
+    assert!(directory.get(other.id).is_some());
+    assert_eq!(directory.get(strange.id).unwrap().endpoint, strange, "as it was");
+    let fresh = EndpointDirectory::load(Arc::new(store.clone())).await.unwrap();
+    assert!(fresh.get(other.id).is_some() && fresh.get(strange.id).is_none());
 }

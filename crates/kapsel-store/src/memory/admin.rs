@@ -69,6 +69,7 @@ impl AdminStore for MemoryStore {
             seq: *seq,
             id: *id,
             endpoint: state.endpoint(*id).cloned().map(Box::new),
+            is_unreadable: false,
         };
         Ok(changes.map(in_present_form).collect())
     }
