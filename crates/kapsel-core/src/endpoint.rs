@@ -132,8 +132,9 @@ impl EndpointSecrets {
     ///
     /// # Errors
     /// If the bytes are something else.
-    pub fn from_stored(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        let stored: StoredSecrets = serde_json::from_slice(bytes)?;
+    pub fn from_stored(bytes: &[u8]) -> Result<Self, UnreadableSecrets> {
+        let stored: StoredSecrets = serde_json::from_slice(bytes)
+            .map_err(|error| UnreadableSecrets { category: error.classify(), column: error.column() })?;
         Ok(EndpointSecrets {
             verification: stored.verification.into_iter().map(SecretString::from).collect(),
             signing: stored
@@ -201,6 +202,14 @@ impl FromStr for DisabledReason {
         let known = DisabledReason::ALL.iter().find(|reason| reason.as_str() == text);
         known.copied().ok_or_else(|| UnknownWord(text.to_owned()))
     }
+}
+
+/// Stored secrets that cannot be read. What the parser said is not kept, because it may quote a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{category:?} error at column {column}")]
+pub struct UnreadableSecrets {
+    category: serde_json::error::Category,
+    column: usize,
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::session::Session;
 use crate::statements as sql;
 use crate::store::PostgresStore;
 
-/// How often a batch is tried again that lost its key to somebody whose use cannot be found, or collided.
+/// How often a batch is tried again that lost its key to somebody whose use cannot be found.
 const TRIES_MAX: usize = 10;
 
 #[async_trait]
@@ -77,33 +77,11 @@ impl PostgresStore {
         batch: &[NewEvent],
         portion: &[usize],
     ) -> Result<Vec<Option<Ingested>>, StoreError> {
-        let mut collisions = 0;
-        loop {
-            let events: Vec<&NewEvent> = portion.iter().map(|index| &batch[*index]).collect();
-            let columns = Columns::new(&events, now);
-            let result = self
-                .ingest()
-                .with(|session| async move {
-                    let result = insert(&session, &columns, now).await;
-                    match result {
-                        // Nothing of it was stored; the connection stays with us.
-                        Err(failure) if failure.is_collision() => Ok(None),
-                        result => result.map(Some),
-                    }
-                })
-                .await?;
-            if let Some(lost) = result {
-                return self.answers(now, &events, lost).await;
-            }
-            collisions += 1;
-            if collisions >= TRIES_MAX {
-                return Err(StoreError::Unavailable {
-                    message: "two transactions collide again and again",
-                    cause: None,
-                });
-            }
-            tokio::time::sleep(self.collision_wait(collisions)).await;
-        }
+        let events: Vec<&NewEvent> = portion.iter().map(|index| &batch[*index]).collect();
+        let columns = &Columns::new(&events, now);
+        let insert = |session: Arc<Session>| async move { insert(&session, columns, now).await };
+        let lost = self.until_no_collision(self.ingest(), insert).await?;
+        self.answers(now, &events, lost).await
     }
 
     /// What can be said of events without storing anything: they are stored already, or their key is used.
@@ -163,8 +141,7 @@ async fn insert(
         // Its own transaction.
         return columns.insert(session, now).await;
     }
-    session.run("BEGIN").await?;
-    let result = async {
+    let with_guards = async {
         let lost = columns.insert(session, now).await?;
         // Somebody who won the guard but not the key holds a row that names an event which is not stored.
         if lost.values().any(Option::is_none) {
@@ -172,9 +149,7 @@ async fn insert(
         }
         Ok(lost)
     };
-    let result = result.await;
-    session.run(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
-    result
+    session.transaction("BEGIN", with_guards).await
 }
 
 /// A portion column by column, as the statement takes it.

@@ -164,7 +164,7 @@ pub(crate) async fn keep_up(
             if there.contains(&partition) {
                 continue;
             }
-            match in_transaction(session, make(session, table, period, &partition)).await {
+            match session.transaction("BEGIN", make(session, table, period, &partition)).await {
                 Ok(()) => report.made += 1,
                 Err(failure) => tracing::error!(?failure, partition, "a partition cannot be made"),
             }
@@ -229,13 +229,12 @@ async fn drop_old(session: &Session, now: Timestamp, retention: Retention) -> Re
         let cutoff = table.cutoff(now, retention);
         for partition in partitions_of(session, table).await? {
             let Some(period) = table.period_of(&partition).filter(|period| period.end() <= cutoff) else { continue };
-            let mut is_dropped = false;
-            match in_transaction(session, drop_one(session, table, period, &partition, &mut is_dropped)).await {
-                Ok(()) if is_dropped => {
+            match session.transaction("BEGIN", drop_one(session, table, period, &partition)).await {
+                Ok(true) => {
                     tracing::info!(partition, "dropped a partition that has had its time");
                     dropped += 1;
                 }
-                Ok(()) => tracing::debug!(partition, "something in it is undelivered; it stays"),
+                Ok(false) => tracing::debug!(partition, "something in it is undelivered; it stays"),
                 Err(failure) if is_lock(&failure) => tracing::debug!(partition, "in use; dropped another time"),
                 Err(failure) => tracing::error!(?failure, partition, "a partition cannot be dropped"),
             }
@@ -244,34 +243,20 @@ async fn drop_old(session: &Session, now: Timestamp, retention: Retention) -> Re
     Ok(dropped)
 }
 
-/// Drops a partition unless something in it is queued. The lock comes first: who queues an old event anew holds one that
-/// keeps it out until the commit, and is then seen.
-async fn drop_one(
-    session: &Session,
-    table: &Table,
-    period: Period,
-    partition: &str,
-    is_dropped: &mut bool,
-) -> Result<(), Failure> {
+/// Drops a partition unless something in it is queued, and says whether it did. The lock comes first: who queues an old
+/// event anew holds one that keeps it out until the commit, and is then seen.
+async fn drop_one(session: &Session, table: &Table, period: Period, partition: &str) -> Result<bool, Failure> {
     session.run(LOCK_WAIT).await?;
     session.run(&format!("LOCK TABLE {partition} IN ACCESS EXCLUSIVE MODE")).await?;
     if let Key::EventId(_) = table.key {
         let (from, to) = table.bounds(period);
         let queued = format!("SELECT 1 FROM queue WHERE event_id >= {from} AND event_id < {to} LIMIT 1");
         if session.text(&queued).await?.is_some() {
-            return Ok(());
+            return Ok(false);
         }
     }
     session.run(&format!("DROP TABLE {partition}")).await?;
-    *is_dropped = true;
-    Ok(())
-}
-
-async fn in_transaction(session: &Session, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    session.run("BEGIN").await?;
-    let result = work.await;
-    session.run(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
-    result
+    Ok(true)
 }
 
 fn is_lock(failure: &Failure) -> bool {

@@ -120,7 +120,7 @@ pub(crate) fn endpoint(row: &Row) -> Result<Endpoint, Failure> {
         id: id(row, 0)?,
         tenant_id: id(row, 1)?,
         config: serde_json::from_str(config).map_err(|error| corrupt("an endpoint's configuration", error))?,
-        secrets: EndpointSecrets::from_stored(secrets).map_err(unreadable_secrets)?,
+        secrets: EndpointSecrets::from_stored(secrets).map_err(|error| corrupt("an endpoint's secrets", error))?,
         status: endpoint_status(get(row, 4)?)?,
         created_at: time(row, 5)?,
         updated_at: time(row, 6)?,
@@ -132,12 +132,6 @@ pub(crate) fn endpoint(row: &Row) -> Result<Endpoint, Failure> {
 pub(crate) fn version(row: &Row, column: usize) -> Result<u64, Failure> {
     let stored: i64 = get(row, column)?;
     u64::try_from(stored).map_err(|error| corrupt("an endpoint's version", error))
-}
-
-/// The words of the error itself may quote a secret.
-fn unreadable_secrets(error: serde_json::Error) -> Failure {
-    let place = format!("{:?} error at column {}", error.classify(), error.column());
-    corrupt("an endpoint's secrets", place)
 }
 
 fn endpoint_status(disabled_reason: Option<&str>) -> Result<EndpointStatus, Failure> {

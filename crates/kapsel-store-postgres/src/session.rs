@@ -73,6 +73,19 @@ impl Session {
         Ok(self.client.batch_execute(sql).await?)
     }
 
+    /// Does `work` in a transaction that `begin` begins, and ends it: a failure undoes everything and leaves the connection
+    /// fit for use.
+    pub(crate) async fn transaction<T>(
+        &self,
+        begin: &str,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        self.run(begin).await?;
+        let result = work.await;
+        self.run(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+        result
+    }
+
     /// The first column of the first row of a statement that need not be fast.
     pub(crate) async fn text(&self, sql: &str) -> Result<Option<String>, Failure> {
         let messages = self.client.simple_query(sql).await?;

@@ -18,9 +18,6 @@ use crate::session::Session;
 use crate::statements as sql;
 use crate::store::PostgresStore;
 
-/// How often a batch is tried again that collided with somebody else's.
-const TRIES_MAX: u32 = 10;
-
 impl PostgresStore {
     pub(crate) async fn settle_batch(&self, now: Timestamp, batch: &[Settlement]) -> Result<Vec<Settled>, StoreError> {
         let mut settled = vec![Settled::Stale; batch.len()];
@@ -54,20 +51,8 @@ impl PostgresStore {
         let settlements: Vec<&Settlement> = portion.iter().map(|index| &batch[*index]).collect();
         let columns = &Columns::new(&settlements)?;
         let settlements = &settlements;
-        let mut collisions = 0;
-        loop {
-            let settle = |session: Arc<Session>| async move {
-                match write(&session, now, settlements, columns).await {
-                    Err(failure) if failure.is_collision() && collisions < TRIES_MAX => Ok(None),
-                    result => result.map(Some),
-                }
-            };
-            if let Some(written) = self.settle().with(settle).await? {
-                return Ok(written);
-            }
-            collisions += 1;
-            tokio::time::sleep(self.collision_wait(collisions)).await;
-        }
+        let settle = |session: Arc<Session>| async move { write(&session, now, settlements, columns).await };
+        self.until_no_collision(self.settle(), settle).await
     }
 }
 
@@ -82,8 +67,7 @@ async fn write(
         // Its own transaction.
         return columns.write(session, now).await;
     }
-    session.run("BEGIN").await?;
-    let result = async {
+    let and_disable = async {
         let written = columns.write(session, now).await?;
         let mut endpoints: BTreeMap<EndpointId, DisabledReason> = BTreeMap::new();
         for settlement in settlements.iter().filter(|settlement| written.contains(&settlement.attempt.delivery.id)) {
@@ -99,16 +83,7 @@ async fn write(
         }
         Ok(written)
     };
-    match result.await {
-        Ok(written) => {
-            session.run("COMMIT").await?;
-            Ok(written)
-        }
-        Err(failure) => {
-            session.run("ROLLBACK").await?;
-            Err(failure)
-        }
-    }
+    session.transaction("BEGIN", and_disable).await
 }
 
 /// The number of the next change to an endpoint; others wait for it until the commit.

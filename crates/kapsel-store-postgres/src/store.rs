@@ -23,7 +23,7 @@ use crate::{guard, migrate, partitions};
 /// is still worth something.
 const WORK_TIME_MAX: Duration = Duration::from_secs(10);
 const API_TIME_MAX: Duration = Duration::from_secs(5);
-/// How often a transaction is done anew that collided with others.
+/// After how many collisions with others a transaction is given up.
 const COLLISIONS_MAX: u32 = 10;
 /// Partitions are made behind locks that others may hold for a while.
 const UPKEEP_TIME_MAX: Duration = Duration::from_secs(60);
@@ -153,16 +153,28 @@ impl PostgresStore {
         W: Fn(Arc<Session>) -> F,
         F: Future<Output = Result<T, Failure>>,
     {
-        let mut collisions = 0_u32;
+        let transact =
+            |session: Arc<Session>| transact(session, "BEGIN ISOLATION LEVEL REPEATABLE READ", tenant_id, &work);
+        self.until_no_collision(&self.0.api, transact).await
+    }
+
+    /// Does `work`, which is a transaction, on a connection of `pool`. One that collided with somebody else's was undone
+    /// as a whole and is done anew, at most a few times.
+    pub(crate) async fn until_no_collision<T, W, F>(&self, pool: &Arc<Pool>, work: W) -> Result<T, StoreError>
+    where
+        W: Fn(Arc<Session>) -> F,
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let (work, mut collisions) = (&work, 0_u32);
         loop {
-            let transact = |session: Arc<Session>| async {
-                match transact(session, "BEGIN ISOLATION LEVEL REPEATABLE READ", tenant_id, &work).await {
-                    // It was rolled back; the connection stays with us.
-                    Err(failure) if failure.is_collision() && collisions < COLLISIONS_MAX => Ok(None),
+            let attempt = |session: Arc<Session>| async move {
+                match work(session).await {
+                    // The connection stays with us.
+                    Err(failure) if failure.is_collision() && collisions + 1 < COLLISIONS_MAX => Ok(None),
                     result => result.map(Some),
                 }
             };
-            if let Some(done) = self.0.api.with(transact).await? {
+            if let Some(done) = pool.with(attempt).await? {
                 return Ok(done);
             }
             collisions += 1;
@@ -180,9 +192,8 @@ impl PostgresStore {
 
     /// How long to wait before a transaction that collided is tried again: longer each time, and never for as long as the
     /// other one waits.
-    pub(crate) fn collision_wait(&self, collisions: impl TryInto<u32>) -> Duration {
-        let collisions = collisions.try_into().unwrap_or(u32::MAX).min(8);
-        Duration::from_millis(1_u64 << collisions).mul_f64(0.5 + self.0.entropy.unit())
+    fn collision_wait(&self, collisions: u32) -> Duration {
+        Duration::from_millis(1_u64 << collisions.min(8)).mul_f64(0.5 + self.0.entropy.unit())
     }
 
     /// Where the next look for expired idempotency keys begins.
@@ -212,10 +223,8 @@ where
 {
     // In one round trip. The id is an id and nothing else, so it cannot end the text.
     let tenant_id = tenant_id.stored();
-    session.run(&format!("{begin}; SELECT set_config('kapsel.tenant_id', '{tenant_id}', true)")).await?;
-    let result = work(Arc::clone(&session)).await;
-    session.run(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
-    result
+    let begin = format!("{begin}; SELECT set_config('kapsel.tenant_id', '{tenant_id}', true)");
+    session.transaction(&begin, work(Arc::clone(&session))).await
 }
 
 /// How many connections each kind of work has.

@@ -91,18 +91,12 @@ pub(crate) fn endpoint(row: &Row<'_>) -> Result<Endpoint, Failure> {
         id: id(row, 0)?,
         tenant_id: id(row, 1)?,
         config: serde_json::from_slice(config).map_err(|error| corrupt("an endpoint's configuration", error))?,
-        secrets: EndpointSecrets::from_stored(secrets).map_err(unreadable_secrets)?,
+        secrets: EndpointSecrets::from_stored(secrets).map_err(|error| corrupt("an endpoint's secrets", error))?,
         status: endpoint_status(row.get(5)?)?,
         created_at: time(row, 6)?,
         updated_at: time(row, 7)?,
         version: u64::try_from(version).map_err(|error| corrupt("an endpoint's version", error))?,
     })
-}
-
-/// The words of the error itself may quote a secret.
-fn unreadable_secrets(error: serde_json::Error) -> Failure {
-    let place = format!("{:?} error at column {}", error.classify(), error.column());
-    corrupt("an endpoint's secrets", place)
 }
 
 fn endpoint_status(disabled_reason: Option<String>) -> Result<EndpointStatus, Failure> {
