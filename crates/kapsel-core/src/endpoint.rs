@@ -7,10 +7,12 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use crate::circuit::CircuitPolicy;
 use crate::delivery::UnknownWord;
 use crate::destination::DestinationUrl;
 use crate::idempotency::IdempotencyPolicy;
 use crate::ids::{EndpointId, TenantId};
+use crate::rate_limit::RateLimit;
 use crate::retry::RetryPolicy;
 use crate::signature::VerificationScheme;
 use crate::time::Timestamp;
@@ -23,6 +25,12 @@ pub const TIMEOUT_SECONDS_MAX: u32 = 45;
 pub const MAX_IN_FLIGHT_DEFAULT: u32 = 64;
 /// The largest `max_in_flight`.
 pub const MAX_IN_FLIGHT_MAX: u32 = 1_000;
+/// After so many seconds of nothing but failures an endpoint is disabled, by default: five days.
+pub const DISABLE_AFTER_SECONDS_DEFAULT: u32 = 5 * 86_400;
+/// The shortest such time that can be asked for, in seconds.
+pub const DISABLE_AFTER_SECONDS_MIN: u32 = 3_600;
+/// The longest, in seconds: a year.
+pub const DISABLE_AFTER_SECONDS_MAX: u32 = 365 * 86_400;
 
 /// A destination, its policies and its secrets.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,12 +72,33 @@ pub struct EndpointConfig {
     pub timeout_seconds: u32,
     /// How many requests may be under way at once.
     pub max_in_flight: u32,
+    /// How many requests may be begun in a time; `None` for as many as are there.
+    #[serde(default)]
+    pub rate_limit: Option<RateLimit>,
+    /// When its circuit opens and closes.
+    #[serde(default)]
+    pub circuit: CircuitPolicy,
+    /// After so many seconds of nothing but failures it is disabled; `None` for never.
+    #[serde(default = "disable_after_seconds_default")]
+    pub disable_after_seconds: Option<u32>,
+}
+
+/// What endpoints have that were stored before there was this setting.
+#[allow(clippy::unnecessary_wraps, reason = "the type of the field")]
+fn disable_after_seconds_default() -> Option<u32> {
+    Some(DISABLE_AFTER_SECONDS_DEFAULT)
 }
 
 impl EndpointConfig {
     /// The time limit of a whole request.
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(u64::from(self.timeout_seconds))
+    }
+
+    /// Whether an endpoint that has had nothing but failures since `failing_since` is to be disabled at `now`.
+    pub fn is_given_up(&self, failing_since: Option<Timestamp>, now: Timestamp) -> bool {
+        let limit = self.disable_after_seconds.map(|seconds| Duration::from_secs(u64::from(seconds)));
+        limit.zip(failing_since).is_some_and(|(limit, since)| now.saturating_since(since) >= limit)
     }
 }
 
@@ -174,17 +203,20 @@ pub enum DisabledReason {
     Manual,
     /// The destination answered 410.
     Gone,
+    /// Nothing but failures came for as long as its settings allow.
+    Failing,
 }
 
 impl DisabledReason {
     /// Every reason.
-    pub const ALL: &'static [DisabledReason] = &[DisabledReason::Manual, DisabledReason::Gone];
+    pub const ALL: &'static [DisabledReason] = &[DisabledReason::Manual, DisabledReason::Gone, DisabledReason::Failing];
 
     /// The word that the API shows.
     pub const fn as_str(self) -> &'static str {
         match self {
             DisabledReason::Manual => "manual",
             DisabledReason::Gone => "gone",
+            DisabledReason::Failing => "failing",
         }
     }
 }
@@ -215,6 +247,20 @@ pub struct UnreadableSecrets {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_is_given_up_after_its_time_of_failures() {
+        let stored = r#"{"name":"","url":"http://a.example/","verification":{"scheme":"none"},
+            "idempotency":{"mode":{"mode":"auto"},"window_seconds":60},"retry":{"kind":"schedule","waits_seconds":[0]},
+            "retry_statuses":[],"timeout_seconds":30,"max_in_flight":64}"#;
+        let mut config: EndpointConfig = serde_json::from_str(stored).unwrap();
+        let day = |day: i64| Timestamp::from_unix_seconds(day * 86_400);
+        assert!(!config.is_given_up(None, day(100)));
+        assert!(!config.is_given_up(Some(day(1)), day(6) - Duration::from_micros(1)));
+        assert!(config.is_given_up(Some(day(1)), day(6)));
+        config.disable_after_seconds = None;
+        assert!(!config.is_given_up(Some(day(1)), day(100)));
+    }
 
     #[test]
     fn secrets_are_stored_and_read_back_but_never_printed() {

@@ -1,8 +1,8 @@
 //! The pure domain of Kapsel: what an event, an endpoint, a delivery and an attempt are, and every rule that decides
 //! something about them.
 //!
-//! **Is:** values and pure functions. Retry delays, `Retry-After`, the settlement of an attempt, signature schemes in
-//! and out, idempotency keys, header rules, the destination address policy, error codes. Time and chance come in
+//! **Is:** values and pure functions. Retry delays, `Retry-After`, the settlement of an attempt, circuit breakers, rate
+//! limits, signature schemes in and out, idempotency keys, header rules, the destination address policy, error codes. Time and chance come in
 //! through the [`Clock`] and [`Entropy`] ports; their system implementations in [`time`] and [`entropy`] are the only
 //! places of the product that touch the system clock and the random number generator.
 //!
@@ -11,6 +11,7 @@
 //! Read first: [`event`] and [`settlement`].
 
 pub mod attempt;
+pub mod circuit;
 pub mod delivery;
 pub mod destination;
 pub mod endpoint;
@@ -20,6 +21,7 @@ pub mod event;
 pub mod headers;
 pub mod idempotency;
 pub mod ids;
+pub mod rate_limit;
 pub mod retry;
 pub mod retry_after;
 pub mod settlement;
@@ -27,6 +29,7 @@ pub mod signature;
 pub mod time;
 
 pub use attempt::{Attempt, FailureKind, Outcome, ResponseHead};
+pub use circuit::{Circuit, CircuitPolicy, CircuitState};
 pub use delivery::{DeliveryRef, DeliveryState, EventStatus, FinalReason, Lease, LeaseToken};
 pub use destination::{AddressPolicy, BlockedAddress, DestinationUrl};
 pub use endpoint::{Endpoint, EndpointConfig, EndpointSecrets, EndpointStatus};
@@ -35,5 +38,6 @@ pub use error_code::ErrorCode;
 pub use event::Event;
 pub use headers::HeaderBlock;
 pub use ids::{AttemptId, DeliveryId, EndpointId, EventId, IdGenerator, InstanceId, SourceId, TenantId};
+pub use rate_limit::RateLimit;
 pub use retry::RetryPolicy;
 pub use time::{Clock, SystemClock, Timestamp};

@@ -39,6 +39,8 @@ pub struct Inputs<'a> {
     pub retry_statuses: &'a [u16],
     /// How many attempts were made since the delivery was last queued, this one included.
     pub attempts_made: u32,
+    /// Whether nothing but failures has come from the endpoint for longer than it may.
+    pub is_given_up: bool,
     /// The present.
     pub now: Timestamp,
     /// A random number in `0.0 ..= 1.0`.
@@ -52,11 +54,13 @@ pub struct Inputs<'a> {
 /// - 408, 425, 429, 5xx and every failure without an answer: retried after the policy's wait, which `Retry-After` on
 ///   429 and 503 may extend and never shortens.
 /// - other statuses: failed at once, unless the endpoint lists them.
+///
+/// A failure that comes when the endpoint is given up disables it too; what else is queued for it waits there.
 pub fn decide(inputs: Inputs<'_>) -> Decision {
-    let keep = |next| Decision { next, disable_endpoint: None };
     if inputs.outcome.is_success() {
-        return keep(Next::Delivered);
+        return Decision { next: Next::Delivered, disable_endpoint: None };
     }
+    let keep = |next| Decision { next, disable_endpoint: inputs.is_given_up.then_some(DisabledReason::Failing) };
     let status = match inputs.outcome {
         Outcome::Response(head) => Some(head.status),
         Outcome::Failure { .. } => None,
@@ -111,7 +115,7 @@ mod tests {
 
     fn decide_for(outcome: &Outcome, attempts_made: u32) -> Decision {
         let retry = RetryPolicy::default();
-        decide(Inputs { outcome, retry: &retry, retry_statuses: &[], attempts_made, now: NOW, jitter: 0.5 })
+        decide(Inputs { outcome, retry: &retry, retry_statuses: &[], attempts_made, is_given_up: false, now: NOW, jitter: 0.5 })
     }
 
     #[test]
@@ -156,6 +160,34 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_that_is_given_up_is_disabled_by_its_next_failure() {
+        let decide_when_given_up = |status, attempts_made| {
+            let outcome = answer(status, None);
+            let retry = RetryPolicy::default();
+            decide(Inputs {
+                outcome: &outcome,
+                retry: &retry,
+                retry_statuses: &[],
+                attempts_made,
+                is_given_up: true,
+                now: NOW,
+                jitter: 0.5,
+            })
+        };
+        assert_eq!(decide_when_given_up(200, 1), Decision { next: Next::Delivered, disable_endpoint: None });
+        let failing = Some(DisabledReason::Failing);
+        let cases = [
+            (500, 1, Next::RetryAt(NOW + Duration::from_secs(1)), failing),
+            (500, 35, Next::Failed(FinalReason::AttemptsExhausted), failing),
+            (404, 1, Next::Failed(FinalReason::Refused), failing),
+            (410, 1, Next::RetryAt(NOW), Some(DisabledReason::Gone)),
+        ];
+        for (status, attempts_made, next, disable_endpoint) in cases {
+            assert_eq!(decide_when_given_up(status, attempts_made), Decision { next, disable_endpoint }, "{status}");
+        }
+    }
+
+    #[test]
     fn an_endpoint_can_have_more_statuses_retried() {
         let retry = RetryPolicy::default();
         let outcome = answer(404, None);
@@ -164,6 +196,7 @@ mod tests {
             retry: &retry,
             retry_statuses: &[404],
             attempts_made: 1,
+            is_given_up: false,
             now: NOW,
             jitter: 0.5,
         };
@@ -209,8 +242,15 @@ mod tests {
         fn retry_after_only_extends(seconds in 0_u64..200_000, made in 1_u32..34, jitter in 0.0_f64..=1.0) {
             let retry = RetryPolicy::default();
             let decide_with = |outcome: &Outcome| {
-                let inputs =
-                    Inputs { outcome, retry: &retry, retry_statuses: &[], attempts_made: made, now: NOW, jitter };
+                let inputs = Inputs {
+                    outcome,
+                    retry: &retry,
+                    retry_statuses: &[],
+                    attempts_made: made,
+                    is_given_up: false,
+                    now: NOW,
+                    jitter,
+                };
                 match decide(inputs).next {
                     Next::RetryAt(at) => at,
                     other => panic!("{other:?}"),

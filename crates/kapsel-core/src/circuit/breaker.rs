@@ -1,0 +1,273 @@
+//! One instance's part in the circuit of one endpoint: what it knows to be stored, what it has counted since, and the
+//! change that it wants to have written.
+//!
+//! A change that forbids (an opening, a pause) holds at once, before it is stored. A change that allows holds only when it
+//! is: the right to probe has to be won, and a circuit is closed for everybody or for nobody. When somebody else's change
+//! was stored first, that one counts and the own one is dropped.
+
+use std::time::Duration;
+
+use super::policy::CircuitPolicy;
+use super::ramp::Ramp;
+use super::signal::Signal;
+use super::window::Window;
+use super::{Circuit, CircuitState};
+use crate::ids::InstanceId;
+use crate::time::Timestamp;
+
+/// How long failures have to last before it is written down since when. Openings and pauses write it anyway.
+const FAILING_NOTED_AFTER: Duration = Duration::from_secs(600);
+/// A pause that would end at most so much later than the one that is on is not written.
+const PAUSE_GRAIN: Duration = Duration::from_secs(1);
+/// A closed circuit that was written so short a time ago has just recovered, as far as an instance knows that sees it for
+/// the first time.
+const RECENT: Duration = Duration::from_secs(60);
+
+/// What may be sent to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Requests pass; if a number is given, at most so many at once.
+    Free {
+        /// The limit while concurrency grows.
+        in_flight_max: Option<u32>,
+    },
+    /// This instance has the right to probe for long enough.
+    Probe {
+        /// So many at once.
+        in_flight_max: u32,
+    },
+    /// This instance may try to win the right to probe; see [`Breaker::probe_right`].
+    MayProbe,
+    /// Nothing may be sent.
+    Blocked,
+}
+
+/// Under which circumstances a request was let through. What it says counts only while they still hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket(u64);
+
+/// What came of a request that a breaker let through.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Report {
+    /// The ticket it was sent with.
+    pub ticket: Ticket,
+    /// What it says about the destination.
+    pub signal: Signal,
+    /// Whether the event was delivered.
+    pub is_success: bool,
+    /// How many requests to the endpoint may be under way when nothing is wrong; where slow growth ends.
+    pub in_flight_max: u32,
+    /// When the outcome was known.
+    pub now: Timestamp,
+    /// A random number in `0.0 ..= 1.0`.
+    pub unit: f64,
+}
+
+/// The state of one instance.
+#[derive(Debug, Clone, Default)]
+pub struct Breaker {
+    /// As it was last read, or written by this instance.
+    stored: Circuit,
+    /// What is to be written. Its version is that of `stored` plus one.
+    wanted: Option<Circuit>,
+    /// What is being written right now.
+    writing: Option<Circuit>,
+    /// Changes whenever what was counted so far says nothing any more.
+    generation: u64,
+    window: Window,
+    probe_successes: u32,
+    ramp: Option<Ramp>,
+    /// Since when this instance knows of no success.
+    failing_since: Option<Timestamp>,
+}
+
+impl Breaker {
+    /// What is known to be stored.
+    pub fn stored(&self) -> &Circuit {
+        &self.stored
+    }
+
+    /// The circuit as this instance sees it: with its own change, stored or not.
+    fn present(&self) -> Circuit {
+        self.wanted.unwrap_or(self.stored)
+    }
+
+    /// What `me` may send at `now`, under a lease that runs until `lease_until`.
+    pub fn admission(&self, me: InstanceId, policy: &CircuitPolicy, lease_until: Timestamp, now: Timestamp) -> Admission {
+        let circuit = self.present();
+        let is_settled = self.wanted.is_none();
+        match circuit.state {
+            CircuitState::Closed if self.stored.state != CircuitState::Closed => Admission::Blocked,
+            CircuitState::Closed if circuit.is_blocked(now) => Admission::Blocked,
+            CircuitState::Closed => Admission::Free { in_flight_max: self.ramp.map(Ramp::limit) },
+            CircuitState::HalfOpen if circuit.prober == Some(me) && circuit.is_blocked(lease_until) => {
+                Admission::Probe { in_flight_max: policy.probes }
+            }
+            CircuitState::Open | CircuitState::HalfOpen if is_settled && !circuit.is_blocked_for(me, now) => {
+                Admission::MayProbe
+            }
+            CircuitState::Open | CircuitState::HalfOpen => Admission::Blocked,
+        }
+    }
+
+    /// What has to be stored, in place of the version that is known, for `me` to have the right to probe until `until`.
+    pub fn probe_right(&self, me: InstanceId, until: Timestamp, now: Timestamp) -> Circuit {
+        Circuit {
+            state: CircuitState::HalfOpen,
+            prober: Some(me),
+            blocked_until: Some(until),
+            changed_at: now,
+            version: self.stored.version + 1,
+            ..self.stored
+        }
+    }
+
+    /// The ticket of a request that is let through now.
+    pub fn ticket(&self) -> Ticket {
+        Ticket(self.generation)
+    }
+
+    /// Whether a request with this ticket may still be sent.
+    pub fn is_current(&self, ticket: Ticket) -> bool {
+        ticket.0 == self.generation
+    }
+
+    /// Since when, as all instances know, nothing but failures has come.
+    pub fn failing_since(&self) -> Option<Timestamp> {
+        self.present().failing_since
+    }
+
+    /// Takes the outcome of a request in. [`Breaker::to_write`] tells afterwards whether something is to be written.
+    pub fn record(&mut self, report: &Report, policy: &CircuitPolicy) {
+        self.note_success(report.is_success, report.now);
+        if !self.is_current(report.ticket) {
+            return;
+        }
+        match (self.present().state, report.signal) {
+            (_, Signal::Silent) | (CircuitState::Open, _) => {}
+            (CircuitState::Closed, Signal::Alive) => {
+                self.window.push(false, policy);
+                self.ramp = self.ramp.and_then(|ramp| ramp.succeeded(report.in_flight_max));
+            }
+            (CircuitState::Closed, Signal::Failing) => {
+                if self.window.push(true, policy) {
+                    self.open(report, policy);
+                }
+            }
+            (CircuitState::Closed, Signal::Busy(wait)) => self.pause(report.now + wait, report.now),
+            (CircuitState::HalfOpen, Signal::Alive) => {
+                self.probe_successes += 1;
+                if self.probe_successes >= policy.successes {
+                    self.change(Circuit { failing_since: self.failing_since, ..Circuit::default() }, report.now);
+                }
+            }
+            (CircuitState::HalfOpen, Signal::Failing) => self.open(report, policy),
+            (CircuitState::HalfOpen, Signal::Busy(wait)) => {
+                let (state, blocked_until) = (CircuitState::Open, Some(report.now + wait));
+                self.change(Circuit { state, blocked_until, prober: None, ..self.present() }, report.now);
+            }
+        }
+    }
+
+    fn open(&mut self, report: &Report, policy: &CircuitPolicy) {
+        let opened_times = self.present().opened_times.saturating_add(1);
+        let opened = Circuit {
+            state: CircuitState::Open,
+            blocked_until: Some(report.now + policy.open_time(opened_times, report.unit)),
+            opened_at: Some(report.now),
+            opened_times,
+            failing_since: self.failing_since,
+            ..Circuit::default()
+        };
+        self.change(opened, report.now);
+    }
+
+    fn pause(&mut self, until: Timestamp, now: Timestamp) {
+        let present = self.present();
+        if present.blocked_until.is_none_or(|blocked| blocked + PAUSE_GRAIN < until) {
+            let paused = Circuit { blocked_until: Some(until), failing_since: self.failing_since, ..present };
+            self.change(paused, now);
+        }
+    }
+
+    /// Writes down since when nothing but failures has come, and that it is over.
+    fn note_success(&mut self, is_success: bool, now: Timestamp) {
+        let present = self.present();
+        if is_success {
+            self.failing_since = None;
+            // In the other states it is written with the next change.
+            if present.failing_since.is_some() && present.state == CircuitState::Closed {
+                self.change(Circuit { failing_since: None, ..present }, now);
+            }
+            return;
+        }
+        let since = *self.failing_since.get_or_insert(now);
+        let is_long = now.saturating_since(since) >= FAILING_NOTED_AFTER;
+        if present.failing_since.is_none() && is_long {
+            self.change(Circuit { failing_since: Some(since), ..present }, now);
+        }
+    }
+
+    fn change(&mut self, next: Circuit, now: Timestamp) {
+        let before = self.present();
+        let next = Circuit { version: self.stored.version + 1, changed_at: now, ..next };
+        self.wanted = Some(next);
+        self.entered(before, next);
+    }
+
+    /// What is to be written, if anything is and it is not being written already.
+    pub fn to_write(&mut self) -> Option<Circuit> {
+        let wanted = self.wanted.filter(|_| self.writing.is_none())?;
+        self.writing = Some(wanted);
+        Some(wanted)
+    }
+
+    /// The write that [`Breaker::to_write`] began is over; what came of it is told by [`Breaker::adopt`].
+    pub fn write_ended(&mut self) {
+        self.writing = None;
+    }
+
+    /// Takes in what is stored at `now`. Older versions than the known one are passed over.
+    pub fn adopt(&mut self, circuit: Circuit, now: Timestamp) {
+        if circuit.version <= self.stored.version {
+            return;
+        }
+        let before = self.present();
+        let is_first_sight = self.stored == Circuit::default();
+        let is_own = self.writing == Some(circuit) || self.wanted == Some(circuit);
+        self.stored = circuit;
+        if is_own {
+            // What has been wanted since the write began is still to be written.
+            self.wanted = self.wanted.filter(|wanted| *wanted != circuit);
+            if let Some(wanted) = &mut self.wanted {
+                wanted.version = circuit.version + 1;
+            }
+            return;
+        }
+        self.wanted = None;
+        // Somebody else's word: a success elsewhere ends what looked like nothing but failures from here.
+        self.failing_since = circuit.failing_since;
+        self.entered(before, circuit);
+        let is_recent = now.saturating_since(circuit.changed_at) < RECENT;
+        if is_first_sight && is_recent && circuit.state == CircuitState::Closed {
+            self.ramp = Some(Ramp::START);
+        }
+    }
+
+    /// Starts counting anew where a change makes the old count void.
+    fn entered(&mut self, before: Circuit, after: Circuit) {
+        let has_moved = before.state != after.state
+            || before.prober != after.prober
+            || before.opened_times != after.opened_times;
+        let pauses = after.state == CircuitState::Closed && after.blocked_until > before.blocked_until;
+        if !has_moved && !pauses {
+            return;
+        }
+        self.generation += 1;
+        self.probe_successes = 0;
+        if has_moved {
+            self.window = Window::default();
+        }
+        self.ramp = Some(Ramp::START);
+    }
+}
