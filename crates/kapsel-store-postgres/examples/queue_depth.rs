@@ -161,10 +161,10 @@ impl World {
             self.insert((0..BATCH).map(|step| &self.healthy[(first + step * 7) % HEALTHY])).await;
             let now = SystemClock.now();
             let at = Instant::now();
-            let scan = self.store.lane_scan(now, None, HEALTHY + 10).await.unwrap();
+            let scan = self.store.lane_scan(now, self.instance, None, HEALTHY + 10).await.unwrap();
             scans.push(at.elapsed());
             let due = scan.due.iter().filter(|lane| healthy.contains(&lane.endpoint_id));
-            let lanes = due.map(|lane| LaneQuota { endpoint_id: lane.endpoint_id, quota: 8 }).collect();
+            let lanes = due.map(|lane| LaneQuota::without_circuit(lane.endpoint_id, 8)).collect();
             let token = LeaseToken(SystemEntropy.next_u64().cast_signed());
             let lease = Lease { owner: self.instance, token, until: now + Duration::from_secs(60) };
             let at = Instant::now();

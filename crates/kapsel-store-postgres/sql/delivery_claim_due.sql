@@ -1,12 +1,14 @@
 -- delivery_claim_due
 -- One statement for SQLite's endpoint_is_enabled, lane_due, queue_lease and event_read. Lane by lane, each by its own index
--- range: a lane with a million rows costs as much as one with ten. Rows that somebody else is claiming are passed over.
+-- range: a lane with a million rows costs as much as one with ten. Rows that somebody else is claiming are passed over,
+-- and lanes whose circuit is not in the version that the claim knows.
 -- Leases that have ended are put back into their lanes before (lease_lapse). The running sum ends the claim in front of
 -- the first body that would go beyond the budget; the first is taken in any case.
 WITH found AS MATERIALIZED (
     SELECT l.place, q.tenant_id, q.event_id, q.delivery_id, q.due_at, q.size_bytes
-    FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS l (endpoint_id, quota, place)
+    FROM unnest($1::uuid[], $2::bigint[], $8::bigint[]) WITH ORDINALITY AS l (endpoint_id, quota, version, place)
     JOIN endpoints e ON e.id = l.endpoint_id AND e.status = 'enabled' AND e.deleted_at IS NULL
+    LEFT JOIN circuits k ON k.endpoint_id = l.endpoint_id
     CROSS JOIN LATERAL (
         SELECT w.tenant_id, w.event_id, w.delivery_id, w.due_at, w.size_bytes
         FROM queue w
@@ -15,6 +17,7 @@ WITH found AS MATERIALIZED (
         LIMIT l.quota
         FOR UPDATE SKIP LOCKED
     ) q
+    WHERE coalesce(k.version, 0) = l.version
 ),
 summed AS MATERIALIZED (
     SELECT f.*, row_number() OVER turn AS turn, sum(f.size_bytes) OVER turn AS bytes

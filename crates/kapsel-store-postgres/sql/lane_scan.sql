@@ -1,13 +1,15 @@
 -- lane_scan
 -- The heads of the lanes behind $2, one index descent each however long the lanes are, until $3 due ones are found. One
--- statement for what SQLite does with lane_next in a loop. Leases that have ended are put back into their lanes before
--- (lease_lapse).
+-- statement for what SQLite does with lane_next in a loop. A lane is due when its head is and its circuit does not block
+-- it for $4. Leases that have ended are put back into their lanes before (lease_lapse).
 WITH RECURSIVE lanes AS (
-    SELECT h.endpoint_id, h.due_at, h.tenant_id, h.is_enabled,
+    SELECT h.endpoint_id, h.due_at, h.tenant_id, h.is_enabled, h.circuit_version,
         CASE WHEN h.is_enabled AND h.due_at <= $1 THEN 1 ELSE 0 END AS due_found
     FROM (
-        SELECT q.endpoint_id, q.due_at, e.tenant_id, coalesce(e.status = 'enabled' AND e.deleted_at IS NULL, false)
-            AS is_enabled
+        SELECT q.endpoint_id,
+            greatest(q.due_at, CASE WHEN c.prober IS DISTINCT FROM $4 THEN c.blocked_until END) AS due_at,
+            e.tenant_id, coalesce(e.status = 'enabled' AND e.deleted_at IS NULL, false) AS is_enabled,
+            coalesce(c.version, 0) AS circuit_version
         FROM (
             SELECT w.endpoint_id, w.due_at
             FROM queue w
@@ -16,14 +18,17 @@ WITH RECURSIVE lanes AS (
             LIMIT 1
         ) q
         LEFT JOIN endpoints e ON e.id = q.endpoint_id
+        LEFT JOIN circuits c ON c.endpoint_id = q.endpoint_id
     ) h
     UNION ALL
-    SELECT h.endpoint_id, h.due_at, h.tenant_id, h.is_enabled,
+    SELECT h.endpoint_id, h.due_at, h.tenant_id, h.is_enabled, h.circuit_version,
         l.due_found + CASE WHEN h.is_enabled AND h.due_at <= $1 THEN 1 ELSE 0 END
     FROM lanes l
     CROSS JOIN LATERAL (
-        SELECT q.endpoint_id, q.due_at, e.tenant_id, coalesce(e.status = 'enabled' AND e.deleted_at IS NULL, false)
-            AS is_enabled
+        SELECT q.endpoint_id,
+            greatest(q.due_at, CASE WHEN c.prober IS DISTINCT FROM $4 THEN c.blocked_until END) AS due_at,
+            e.tenant_id, coalesce(e.status = 'enabled' AND e.deleted_at IS NULL, false) AS is_enabled,
+            coalesce(c.version, 0) AS circuit_version
         FROM (
             SELECT w.endpoint_id, w.due_at
             FROM queue w
@@ -32,9 +37,10 @@ WITH RECURSIVE lanes AS (
             LIMIT 1
         ) q
         LEFT JOIN endpoints e ON e.id = q.endpoint_id
+        LEFT JOIN circuits c ON c.endpoint_id = q.endpoint_id
     ) h
     WHERE l.due_found < $3
 )
-SELECT endpoint_id, due_at, tenant_id
+SELECT endpoint_id, due_at, tenant_id, circuit_version
 FROM lanes
 WHERE is_enabled

@@ -65,10 +65,11 @@ impl AdminStore for PostgresStore {
             let seq = next_change(&session).await?;
             let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
                 [&tenant_id.stored(), &id.stored(), &now.unix_micros(), &seq];
-            match session.execute(&sql::ENDPOINT_DELETE, &parameters).await? {
-                0 => Err(StoreError::NotFound.into()),
-                _ => Ok(()),
+            if session.execute(&sql::ENDPOINT_DELETE, &parameters).await? == 0 {
+                return Err(StoreError::NotFound.into());
             }
+            session.execute(&sql::CIRCUIT_DELETE, &[&tenant_id.stored(), &id.stored()]).await?;
+            Ok(())
         };
         self.in_tenant(tenant_id, delete).await
     }

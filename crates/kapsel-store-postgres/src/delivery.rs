@@ -8,14 +8,20 @@ use kapsel_store::{ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneScan,
 use uuid::Uuid;
 
 use crate::error::Failure;
-use crate::rows::{self, StoredId, count, get, id, stored, time};
+use crate::rows::{self, StoredId, count, get, id, stored, stored_version, time, version};
 use crate::session::Session;
 use crate::statements as sql;
 use crate::store::PostgresStore;
 
 #[async_trait]
 impl DeliveryStore for PostgresStore {
-    async fn lane_scan(&self, now: Timestamp, after: Option<EndpointId>, limit: usize) -> Result<LaneScan, StoreError> {
+    async fn lane_scan(
+        &self,
+        now: Timestamp,
+        viewer: InstanceId,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> Result<LaneScan, StoreError> {
         if limit == 0 {
             return Ok(LaneScan::default());
         }
@@ -25,10 +31,13 @@ impl DeliveryStore for PostgresStore {
         let scan = |session: Arc<Session>| async move {
             self.lapse().run(&session, now).await?;
             let mut scan = LaneScan::default();
-            for row in &session.query(&sql::LANE_SCAN, &[&now.unix_micros(), &after, &limit]).await? {
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+                [&now.unix_micros(), &after, &limit, &viewer.stored()];
+            for row in &session.query(&sql::LANE_SCAN, &parameters).await? {
                 let due_at = time(row, 1)?;
                 if due_at <= now {
-                    scan.due.push(Lane { endpoint_id: id(row, 0)?, tenant_id: id(row, 2)?, due_at });
+                    let (endpoint_id, tenant_id) = (id(row, 0)?, id(row, 2)?);
+                    scan.due.push(Lane { endpoint_id, tenant_id, due_at, circuit_version: version(row, 3)? });
                 } else {
                     scan.next_due_at = Some(scan.next_due_at.map_or(due_at, |earliest| earliest.min(due_at)));
                 }
@@ -119,6 +128,7 @@ impl DeliveryStore for PostgresStore {
 async fn claim(session: &Session, now: Timestamp, request: &ClaimRequest) -> Result<Vec<ClaimedDelivery>, Failure> {
     let endpoint_id: Vec<Uuid> = request.lanes.iter().map(|lane| lane.endpoint_id.stored()).collect();
     let quota: Vec<i64> = request.lanes.iter().map(|lane| stored(lane.quota)).collect();
+    let version: Vec<i64> = request.lanes.iter().map(|lane| stored_version(lane.circuit_version)).collect();
     let lease = request.lease;
     let rows = session
         .query(
@@ -131,6 +141,7 @@ async fn claim(session: &Session, now: Timestamp, request: &ClaimRequest) -> Res
                 &lease.until.unix_micros(),
                 &lease.owner.stored(),
                 &lease.token.0,
+                &version,
             ],
         )
         .await?;

@@ -13,6 +13,7 @@
 
 mod admin;
 mod calendar;
+mod circuits;
 mod connector;
 mod delivery;
 mod driver_error;

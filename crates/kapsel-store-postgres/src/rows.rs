@@ -72,6 +72,17 @@ pub(crate) fn count(row: &Row, column: usize) -> Result<u32, Failure> {
     u32::try_from(stored).map_err(|error| corrupt("a count", error))
 }
 
+/// The version in a column.
+pub(crate) fn version(row: &Row, column: usize) -> Result<u64, Failure> {
+    let stored: i64 = get(row, column)?;
+    u64::try_from(stored).map_err(|error| corrupt("a version", error))
+}
+
+/// A version as the database stores it.
+pub(crate) fn stored_version(version: u64) -> i64 {
+    i64::try_from(version).unwrap_or(i64::MAX)
+}
+
 fn headers(row: &Row, column: usize) -> Result<HeaderBlock, Failure> {
     HeaderBlock::from_stored(bytes(row, column)?).map_err(|error| corrupt("a header block", error))
 }
@@ -126,12 +137,6 @@ pub(crate) fn endpoint(row: &Row) -> Result<Endpoint, Failure> {
         updated_at: time(row, 6)?,
         version: version(row, 7)?,
     })
-}
-
-/// The version of an endpoint in a column.
-pub(crate) fn version(row: &Row, column: usize) -> Result<u64, Failure> {
-    let stored: i64 = get(row, column)?;
-    u64::try_from(stored).map_err(|error| corrupt("an endpoint's version", error))
 }
 
 fn endpoint_status(disabled_reason: Option<&str>) -> Result<EndpointStatus, Failure> {

@@ -52,7 +52,16 @@ statements! {
     Tenant ATTEMPTS_OF_EVENT = "attempts_of_event" (UUID, UUID) ->
         (UUID, INT4, UUID, UUID, TEXT, INT8, INT8, TEXT, TEXT, INT4, BYTEA, BYTEA, BOOL);
     Tenant ATTEMPTS_SUMMARY_OF_EVENT = "attempts_summary_of_event" (UUID, UUID_ARRAY) -> (UUID, UUID, UUID, INT8, INT8);
-    System DELIVERY_CLAIM_DUE = "delivery_claim_due" (UUID_ARRAY, INT8_ARRAY, INT8, INT8, INT8, UUID, INT8) ->
+    System CIRCUIT_CHANGES = "circuit_changes" (INT8) -> (UUID, UUID, TEXT, INT8, UUID, INT8, INT4, INT8, INT8, INT8);
+    Tenant CIRCUIT_DELETE = "circuit_delete" (UUID, UUID) -> ();
+    Tenant CIRCUIT_LIST = "circuit_list" (UUID, UUID_ARRAY) -> (UUID, UUID, TEXT, INT8, UUID, INT8, INT4, INT8, INT8, INT8);
+    System CIRCUIT_PUT_IF_VERSION = "circuit_put_if_version"
+        (UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, INT8_ARRAY, UUID_ARRAY, INT8_ARRAY, INT4_ARRAY, INT8_ARRAY, INT8_ARRAY,
+        INT8_ARRAY) -> (UUID);
+    System CIRCUIT_READ = "circuit_read" (UUID_ARRAY) -> (UUID, UUID, TEXT, INT8, UUID, INT8, INT4, INT8, INT8, INT8);
+    Tenant CIRCUIT_RESET = "circuit_reset" (UUID, UUID, INT8) -> ();
+    System DELIVERY_CLAIM_DUE = "delivery_claim_due"
+        (UUID_ARRAY, INT8_ARRAY, INT8, INT8, INT8, UUID, INT8, INT8_ARRAY) ->
         (UUID, UUID, UUID, UUID, INT4, INT4, UUID, INT8, BYTEA, BYTEA, BYTEA, BYTEA);
     System DELIVERY_DISCARD_OF_DELETED = "delivery_discard_of_deleted" (INT8, INT8, TEXT) -> (INT8);
     System DELIVERY_SETTLE_IF_LEASED = "delivery_settle_if_leased"
@@ -89,7 +98,7 @@ statements! {
     System IDEMPOTENCY_GIVE_BACK = "idempotency_give_back" (UUID_ARRAY, UUID_ARRAY, BYTEA_ARRAY, INT8) -> ();
     System INSTANCE_BEAT = "instance_beat" (UUID, TEXT, INT8, BOOL) -> ();
     System INSTANCE_FORGET = "instance_forget" (INT8) -> ();
-    System LANE_SCAN = "lane_scan" (INT8, UUID, INT4) -> (UUID, INT8, UUID);
+    System LANE_SCAN = "lane_scan" (INT8, UUID, INT4, UUID) -> (UUID, INT8, UUID, INT8);
     System LEASE_LAPSE = "lease_lapse" (INT8, INT8, INT8) -> ();
     System LEASE_TAKE = "lease_take" (TEXT, UUID, INT8, INT8) -> (INT8);
     System MIGRATION_INSERT = "migration_insert" (INT8, TEXT, BYTEA) -> ();

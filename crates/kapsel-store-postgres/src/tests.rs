@@ -14,7 +14,8 @@ use crate::statements::{ALL, Scope};
 use crate::store::PostgresStore;
 
 /// Tables whose rows belong to tenants.
-const TENANT_TABLES: [&str; 6] = ["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes"];
+const TENANT_TABLES: [&str; 7] =
+    ["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes", "circuits"];
 
 /// A connection to a database with the schema in it.
 async fn migrated() -> Client {

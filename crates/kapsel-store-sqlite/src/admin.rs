@@ -67,10 +67,12 @@ impl AdminStore for SqliteStore {
     async fn endpoint_delete(&self, tenant_id: TenantId, id: EndpointId, now: Timestamp) -> Result<(), StoreError> {
         let delete = move |connection: &Connection| {
             let mut statement = connection.prepare_cached(sql::ENDPOINT_DELETE)?;
-            match statement.execute(params![tenant_id.as_bytes(), id.as_bytes(), now.unix_micros()])? {
-                0 => Err(StoreError::NotFound.into()),
-                _ => Ok(()),
+            if statement.execute(params![tenant_id.as_bytes(), id.as_bytes(), now.unix_micros()])? == 0 {
+                return Err(StoreError::NotFound.into());
             }
+            let mut statement = connection.prepare_cached(sql::CIRCUIT_DELETE)?;
+            statement.execute(params![tenant_id.as_bytes(), id.as_bytes()])?;
+            Ok(())
         };
         self.writer().write(Kind::MayRefuse, Weight::ROW, delete).await
     }

@@ -10,6 +10,7 @@ use kapsel_core::{
 use kapsel_store::{ClaimRequest, ClaimedDelivery, DeliveryStore, LaneScan, Settled, Settlement, StoreError};
 use rusqlite::{Connection, params};
 
+use crate::circuits::stored_version;
 use crate::error::Failure;
 use crate::job::{Kind, Weight};
 use crate::rows::{self, id, stored, stored_micros, time};
@@ -22,8 +23,14 @@ const CLAIM_ROWS_COUNTED: usize = 128;
 
 #[async_trait]
 impl DeliveryStore for SqliteStore {
-    async fn lane_scan(&self, now: Timestamp, after: Option<EndpointId>, limit: usize) -> Result<LaneScan, StoreError> {
-        self.readers().read(move |connection| lanes::scan(connection, now, after, limit)).await
+    async fn lane_scan(
+        &self,
+        now: Timestamp,
+        viewer: InstanceId,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> Result<LaneScan, StoreError> {
+        self.readers().read(move |connection| lanes::scan(connection, now, viewer, after, limit)).await
     }
 
     async fn delivery_claim_due(
@@ -116,14 +123,14 @@ struct Claimed {
 }
 
 fn claim(connection: &Connection, now: Timestamp, request: &ClaimRequest) -> Result<Vec<Claimed>, Failure> {
-    let mut is_enabled = connection.prepare_cached(sql::ENDPOINT_IS_ENABLED)?;
+    let mut is_open = connection.prepare_cached(sql::LANE_IS_OPEN)?;
     let mut due = connection.prepare_cached(sql::LANE_DUE)?;
     let mut lease = connection.prepare_cached(sql::QUEUE_LEASE)?;
     let mut claimed: Vec<Claimed> = Vec::new();
     let mut body_bytes = 0_usize;
     for lane in &request.lanes {
         let endpoint_id = lane.endpoint_id;
-        if !is_enabled.exists([endpoint_id.as_bytes()])? {
+        if !is_open.exists(params![endpoint_id.as_bytes(), stored_version(lane.circuit_version)])? {
             continue;
         }
         // Read before the first one is moved: a lease puts a delivery at another place of the same lane.

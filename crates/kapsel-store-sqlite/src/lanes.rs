@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use kapsel_core::{EndpointId, TenantId, Timestamp};
+use kapsel_core::{EndpointId, InstanceId, TenantId, Timestamp};
 use kapsel_store::{Lane, LaneScan};
 use rusqlite::{Connection, params};
 
 use crate::error::Failure;
-use crate::rows::{StoredId, id, time};
+use crate::rows::{StoredId, corrupt, id, time, time_opt};
 use crate::statements as sql;
 
 /// A lane with its head.
@@ -17,6 +17,10 @@ struct Head {
     /// The endpoint's owner, if there is an endpoint and it is enabled.
     enabled_for: Option<TenantId>,
     is_deleted: bool,
+    /// What its circuit says.
+    blocked_until: Option<Timestamp>,
+    prober: Option<InstanceId>,
+    circuit_version: u64,
 }
 
 /// Calls `visit` for each lane behind `after` in which something waits at `now`, by endpoint id, until it breaks off.
@@ -40,6 +44,10 @@ fn walk(
             due_at: time(row, 1)?,
             enabled_for: tenant.filter(|_| is_enabled).map(TenantId::from_stored),
             is_deleted: row.get(4)?,
+            blocked_until: time_opt(row, 5)?,
+            prober: row.get::<_, Option<[u8; 16]>>(6)?.map(InstanceId::from_stored),
+            circuit_version: u64::try_from(row.get::<_, Option<i64>>(7)?.unwrap_or(0))
+                .map_err(|error| corrupt("a circuit's version", error))?,
         };
         if visit(head).is_break() {
             return Ok(());
@@ -48,10 +56,11 @@ fn walk(
     }
 }
 
-/// The first `limit` due lanes behind `after`.
+/// The first `limit` lanes behind `after` that are due for `viewer`.
 pub(crate) fn scan(
     connection: &Connection,
     now: Timestamp,
+    viewer: InstanceId,
     after: Option<EndpointId>,
     limit: usize,
 ) -> Result<LaneScan, Failure> {
@@ -59,10 +68,13 @@ pub(crate) fn scan(
     if limit == 0 {
         return Ok(scan);
     }
-    walk(connection, now, after, |Head { endpoint_id, due_at, enabled_for, .. }| {
-        match enabled_for {
+    walk(connection, now, after, |head| {
+        let Head { endpoint_id, circuit_version, .. } = head;
+        let blocked_until = head.blocked_until.filter(|_| head.prober != Some(viewer));
+        let due_at = head.due_at.max(blocked_until.unwrap_or(head.due_at));
+        match head.enabled_for {
             None => {}
-            Some(tenant_id) if due_at <= now => scan.due.push(Lane { endpoint_id, tenant_id, due_at }),
+            Some(tenant_id) if due_at <= now => scan.due.push(Lane { endpoint_id, tenant_id, due_at, circuit_version }),
             Some(_) => scan.next_due_at = Some(scan.next_due_at.map_or(due_at, |earliest| earliest.min(due_at))),
         }
         if scan.due.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

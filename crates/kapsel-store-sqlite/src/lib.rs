@@ -12,6 +12,7 @@
 //! Read first: `writer.rs`, then `migrations/0001_initial.sql`.
 
 mod admin;
+mod circuits;
 mod connection;
 mod delivery;
 mod error;

@@ -6,8 +6,10 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use crate::statements;
 
 /// All migrations of a store in their order.
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "0001_initial", sql: include_str!("../migrations/0001_initial.sql") }];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "0001_initial", sql: include_str!("../migrations/0001_initial.sql") },
+    Migration { version: 2, name: "0002_circuits", sql: include_str!("../migrations/0002_circuits.sql") },
+];
 
 /// All migrations of a spool, which is a database of its own.
 pub(crate) const SPOOL_MIGRATIONS: &[Migration] =

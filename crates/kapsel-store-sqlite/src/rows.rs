@@ -42,6 +42,12 @@ pub(crate) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> 
     row.get(column).map(Timestamp::from_unix_micros)
 }
 
+/// The time in a column that may be empty.
+pub(crate) fn time_opt(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    let micros: Option<i64> = row.get(column)?;
+    Ok(micros.map(Timestamp::from_unix_micros))
+}
+
 /// The bytes in a column; empty if there are none.
 pub(crate) fn bytes(row: &Row<'_>, column: usize) -> Result<Bytes, Failure> {
     let stored = row.get_ref(column)?.as_blob_or_null().map_err(|error| corrupt("a column of bytes", error))?;

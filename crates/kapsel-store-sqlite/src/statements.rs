@@ -32,6 +32,15 @@ statements! {
     Tenant ATTEMPTS_OF_EVENT = "attempts_of_event" (2) ->
         (BLOB, INTEGER, BLOB, BLOB, TEXT, INTEGER, INTEGER, TEXT, TEXT, INTEGER, BLOB, BLOB, INTEGER);
     Tenant ATTEMPTS_SUMMARY_OF_EVENT = "attempts_summary_of_event" (2) -> (BLOB, BLOB, EXPRESSION, EXPRESSION);
+    System CIRCUIT_CHANGES = "circuit_changes" (1) ->
+        (BLOB, BLOB, TEXT, INTEGER, BLOB, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER);
+    Tenant CIRCUIT_DELETE = "circuit_delete" (2) -> ();
+    Tenant CIRCUIT_LIST = "circuit_list" (2) ->
+        (BLOB, BLOB, TEXT, INTEGER, BLOB, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER);
+    System CIRCUIT_PUT_IF_VERSION = "circuit_put_if_version" (10) -> ();
+    System CIRCUIT_READ = "circuit_read" (1) ->
+        (BLOB, BLOB, TEXT, INTEGER, BLOB, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER);
+    Tenant CIRCUIT_RESET = "circuit_reset" (3) -> ();
     System ENDPOINT_CHANGES = "endpoint_changes" (2) ->
         (BLOB, BLOB, TEXT, BLOB, TEXT, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, EXPRESSION);
     Tenant ENDPOINT_DELETE = "endpoint_delete" (3) -> ();
@@ -59,7 +68,8 @@ statements! {
     System IDEMPOTENCY_INSERT = "idempotency_insert" (6) -> ();
     System LANE_DUE = "lane_due" (3) -> (INTEGER, BLOB, BLOB, BLOB, INTEGER, INTEGER, INTEGER);
     System LANE_IDLE = "lane_idle" (3) -> (INTEGER, BLOB, BLOB, BLOB);
-    System LANE_NEXT = "lane_next" (2) -> (BLOB, INTEGER, BLOB, EXPRESSION, EXPRESSION);
+    System LANE_IS_OPEN = "lane_is_open" (2) -> (EXPRESSION);
+    System LANE_NEXT = "lane_next" (2) -> (BLOB, INTEGER, BLOB, EXPRESSION, EXPRESSION, INTEGER, BLOB, INTEGER);
     System MIGRATION_INSERT = "migration_insert" (3) -> ();
     System MIGRATION_LIST = "migration_list" (0) -> (INTEGER, TEXT, BLOB);
     System MIGRATION_TABLE = "migration_table" (0) -> ();

@@ -15,8 +15,10 @@ pub struct Lane {
     pub endpoint_id: EndpointId,
     /// Its owner.
     pub tenant_id: TenantId,
-    /// When its first delivery became due.
+    /// When its first delivery became due, or its circuit ceased to block it.
     pub due_at: Timestamp,
+    /// The version of its circuit; 0 where none is stored.
+    pub circuit_version: u64,
 }
 
 /// What a look over the lanes found.
@@ -36,6 +38,15 @@ pub struct LaneQuota {
     pub endpoint_id: EndpointId,
     /// At most so many.
     pub quota: usize,
+    /// The version of the lane's circuit that says that they may be sent. When another one is stored, nothing is taken.
+    pub circuit_version: u64,
+}
+
+impl LaneQuota {
+    /// `quota` deliveries from the lane of an endpoint whose circuit was never written.
+    pub fn without_circuit(endpoint_id: EndpointId, quota: usize) -> Self {
+        LaneQuota { endpoint_id, quota, circuit_version: 0 }
+    }
 }
 
 /// What to claim.
@@ -90,11 +101,18 @@ pub enum Settled {
 pub trait DeliveryStore: Send + Sync {
     /// Looks over the lanes with queued work, by endpoint id, starting behind `after`, until `limit` due lanes are
     /// found; lanes behind the last of these are not scanned. Costs nothing per queued row. A scan that found fewer
-    /// than `limit` due lanes reached the end.
+    /// than `limit` due lanes reached the end. A lane whose circuit blocks it is due when that ends, for everybody but
+    /// the instance that has the right to probe.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    async fn lane_scan(&self, now: Timestamp, after: Option<EndpointId>, limit: usize) -> Result<LaneScan, StoreError>;
+    async fn lane_scan(
+        &self,
+        now: Timestamp,
+        viewer: InstanceId,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> Result<LaneScan, StoreError>;
 
     /// Claims deliveries that are due, lane by lane in the order of the request, the longest due first within each lane
     /// (by id where that is equal), and puts them under the lease. A delivery under a lease is due again when the lease

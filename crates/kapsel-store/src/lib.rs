@@ -1,6 +1,6 @@
 //! The storage contract of Kapsel: what an engine must be able to do, in which units, and with which errors.
 //!
-//! **Is:** four traits cut by who uses them, [`IngestStore`], [`DeliveryStore`], [`AdminStore`] and their sum
+//! **Is:** traits cut by who uses them, [`IngestStore`], [`DeliveryStore`], [`CircuitStore`], [`AdminStore`] and their sum
 //! [`Store`]; the values that go in and come out; the [`EndpointDirectory`] that keeps the endpoints ready in memory;
 //! the [`Handoff`] through which a freshly stored delivery reaches the local dispatcher; the local [`spool`] in front of
 //! a store that can be away; the in-memory engine; and the contract suite that every engine passes (`contract`, behind
@@ -12,6 +12,7 @@
 //! Read first: [`ingest`] and [`delivery`].
 
 pub mod admin;
+pub mod circuit;
 #[cfg(any(test, feature = "contract-suite"))]
 pub mod contract;
 pub mod delivery;
@@ -28,6 +29,7 @@ pub use admin::{
     AdminStore, Candidates, ChangeSeq, DeliveryDetail, EndpointChange, EventDetail, EventFilter, EventSummary,
     StatusSet,
 };
+pub use circuit::{CircuitStore, StoredCircuit};
 pub use delivery::{ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneQuota, LaneScan, Settled, Settlement};
 pub use directory::{ActiveEndpoint, EndpointDirectory};
 pub use error::StoreError;
@@ -37,6 +39,6 @@ pub use memory::MemoryStore;
 pub use spool::{SpoolDrain, SpoolGauge, SpoolSettings, SpoolState, SpoolStatus, SpoolStore, SpooledStore};
 
 /// Everything that an engine does.
-pub trait Store: IngestStore + DeliveryStore + AdminStore {}
+pub trait Store: IngestStore + DeliveryStore + CircuitStore + AdminStore {}
 
-impl<T: IngestStore + DeliveryStore + AdminStore> Store for T {}
+impl<T: IngestStore + DeliveryStore + CircuitStore + AdminStore> Store for T {}

@@ -1,11 +1,13 @@
 //! Endpoints and events that are fine as they are, with the one thing changed that a test is about.
 
 use bytes::Bytes;
-use kapsel_core::endpoint::{MAX_IN_FLIGHT_DEFAULT, SigningSecret, TIMEOUT_SECONDS_DEFAULT};
+use kapsel_core::endpoint::{
+    DISABLE_AFTER_SECONDS_DEFAULT, MAX_IN_FLIGHT_DEFAULT, SigningSecret, TIMEOUT_SECONDS_DEFAULT,
+};
 use kapsel_core::idempotency::IdempotencyPolicy;
 use kapsel_core::signature::VerificationScheme;
 use kapsel_core::{
-    Endpoint, EndpointConfig, EndpointId, EndpointSecrets, EndpointStatus, Event, EventId, HeaderBlock, RetryPolicy,
+    CircuitPolicy, Endpoint, EndpointConfig, EndpointId, EndpointSecrets, EndpointStatus, Event, EventId, HeaderBlock, RetryPolicy,
     TenantId, Timestamp,
 };
 use sha2::{Digest, Sha256};
@@ -32,6 +34,9 @@ impl EndpointBuilder {
                 retry_statuses: Vec::new(),
                 timeout_seconds: TIMEOUT_SECONDS_DEFAULT,
                 max_in_flight: MAX_IN_FLIGHT_DEFAULT,
+                rate_limit: None,
+                circuit: CircuitPolicy::default(),
+                disable_after_seconds: Some(DISABLE_AFTER_SECONDS_DEFAULT),
             },
             secrets: EndpointSecrets {
                 verification: Vec::new(),

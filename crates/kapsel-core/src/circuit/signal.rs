@@ -7,7 +7,7 @@ use crate::retry_after;
 use crate::time::Timestamp;
 
 /// The pause after a 429 that does not say how long to wait.
-pub const BUSY_PAUSE_DEFAULT: Duration = Duration::from_secs(1);
+const BUSY_PAUSE_DEFAULT: Duration = Duration::from_secs(1);
 
 /// What an outcome says about the destination as such. That is another question than what becomes of the event: a 404
 /// fails its event for good, but the destination that answered it is well.

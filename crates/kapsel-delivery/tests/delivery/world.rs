@@ -214,7 +214,13 @@ impl FaultyStore {
 
 #[async_trait]
 impl DeliveryStore for FaultyStore {
-    async fn lane_scan(&self, now: Timestamp, after: Option<EndpointId>, limit: usize) -> Result<LaneScan, StoreError> {
+    async fn lane_scan(
+        &self,
+        now: Timestamp,
+        viewer: InstanceId,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> Result<LaneScan, StoreError> {
         {
             let mut faults = self.scan_faults.lock().unwrap();
             if *faults > 0 {
@@ -222,7 +228,7 @@ impl DeliveryStore for FaultyStore {
                 return Err(FaultyStore::unavailable());
             }
         }
-        self.inner.lane_scan(now, after, limit).await
+        self.inner.lane_scan(now, viewer, after, limit).await
     }
 
     async fn delivery_claim_due(

@@ -36,7 +36,7 @@ async fn claims_of_many_instances_share_the_work_out() {
         let batch = (0..150).map(|_| world.event(endpoint)).collect();
         world.insert(&stores[0], batch).await.unwrap();
     }
-    let lanes: Vec<_> = endpoints.iter().map(|endpoint| LaneQuota { endpoint_id: endpoint.id, quota: 7 }).collect();
+    let lanes: Vec<_> = endpoints.iter().map(|endpoint| LaneQuota::without_circuit(endpoint.id, 7)).collect();
     let mut claimers = Vec::new();
     for store in &stores {
         for _ in 0..2 {

@@ -10,7 +10,7 @@ use crate::migrate::{MIGRATIONS, SPOOL_MIGRATIONS, migrate};
 use crate::statements::{self as sql, ALL, SHAPES, Scope};
 
 /// Tables whose rows belong to a tenant.
-const TENANT_TABLES: &[&str] = &["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes"];
+const TENANT_TABLES: &[&str] = &["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes", "circuits"];
 
 /// The databases that statements are written for.
 struct Schemas {
@@ -158,6 +158,9 @@ fn no_list_is_sorted_in_memory() {
 fn hot_statements_go_by_their_keys() {
     let schemas = migrated();
     let expected = [
+        ("circuit_put_if_version", sql::CIRCUIT_PUT_IF_VERSION, "PRIMARY KEY (endpoint_id=?)"),
+        ("circuit_changes", sql::CIRCUIT_CHANGES, "circuits_by_change (changed_at>?)"),
+        ("lane_is_open", sql::LANE_IS_OPEN, "PRIMARY KEY (endpoint_id=?)"),
         ("event_exists", sql::EVENT_EXISTS, "USING COVERING INDEX sqlite_autoindex_events_1 (tenant_id=? AND id=?)"),
         ("event_read", sql::EVENT_READ, "USING INDEX sqlite_autoindex_events_1 (tenant_id=? AND id=?)"),
         ("idempotency_find", sql::IDEMPOTENCY_FIND, "PRIMARY KEY (bucket=? AND endpoint_id=? AND key_hash=?)"),

@@ -20,7 +20,7 @@ pub async fn claim_is_exclusive(world: World) {
         .map(|_| {
             let (store, now, lease) = (Arc::clone(&world.store), world.now(), world.lease_of(world.instance_id()));
             let lanes: Vec<_> =
-                endpoints.iter().map(|endpoint| LaneQuota { endpoint_id: endpoint.id, quota: 7 }).collect();
+                endpoints.iter().map(|endpoint| LaneQuota::without_circuit(endpoint.id, 7)).collect();
             tokio::spawn(async move {
                 let mut claimed = Vec::new();
                 for round in 0.. {
@@ -83,7 +83,7 @@ pub async fn claim_respects_quota_and_byte_budget(world: World) {
     }
     world.insert(batch).await;
     let claim = |one_quota, two_quota, body_bytes_max| {
-        let quota = |endpoint_id, quota| LaneQuota { endpoint_id, quota };
+        let quota = |endpoint_id, quota| LaneQuota::without_circuit(endpoint_id, quota);
         let lanes = vec![quota(one.id, one_quota), quota(two.id, two_quota)];
         ClaimRequest { lease: world.lease(), lanes, body_bytes_max }
     };
@@ -107,9 +107,9 @@ pub async fn claim_respects_quota_and_byte_budget(world: World) {
     let large_id = large.event.id;
     world.insert(vec![large, small]).await;
     let lanes = vec![
-        LaneQuota { endpoint_id: one.id, quota: 1 },
-        LaneQuota { endpoint_id: three.id, quota: ALL },
-        LaneQuota { endpoint_id: two.id, quota: ALL },
+        LaneQuota::without_circuit(one.id, 1),
+        LaneQuota::without_circuit(three.id, ALL),
+        LaneQuota::without_circuit(two.id, ALL),
     ];
     let request = ClaimRequest { lease: world.lease(), lanes, body_bytes_max: 500 };
     let claimed = world.claim_with(request).await;
@@ -120,7 +120,7 @@ pub async fn claim_respects_quota_and_byte_budget(world: World) {
 }
 
 fn lane(endpoint_id: kapsel_core::EndpointId, quota: usize) -> LaneQuota {
-    LaneQuota { endpoint_id, quota }
+    LaneQuota::without_circuit(endpoint_id, quota)
 }
 
 /// Within a lane, order is by due time and not by age; equal times go by id.
@@ -169,7 +169,7 @@ pub async fn blocked_endpoint_delays_nobody(world: World) {
         expected.extend(world.accept_many(other, 3).await);
     }
 
-    let scan = world.store.lane_scan(world.now(), None, 2).await.unwrap();
+    let scan = world.lane_scan(world.now(), None, 2).await;
     assert_eq!(scan.due.iter().map(|lane| lane.endpoint_id).collect::<Vec<_>>(), [others[0].id, others[1].id]);
     let claimed = world.claim(world.lease(), &[&blocked, &others[0], &others[1]], 100).await;
     assert_eq!(claimed.iter().map(|claimed| claimed.delivery).collect::<Vec<_>>(), expected);

@@ -9,7 +9,7 @@ use crate::{Lane, LaneScan, Settled};
 
 /// A lane is due when its first delivery is; lanes that must not be served are not shown at all.
 pub async fn lane_scan_finds_due_lanes_of_enabled_endpoints(world: World) {
-    assert_eq!(world.store.lane_scan(world.now(), None, ALL).await.unwrap(), LaneScan::default());
+    assert_eq!(world.lane_scan(world.now(), None, ALL).await, LaneScan::default());
     let tenant_id = world.tenant_id();
     let (idle, disabled, deleted) = (world.endpoint().await, world.endpoint().await, world.endpoint().await);
     let (one, two) = (world.endpoint().await, world.endpoint_of(tenant_id).await);
@@ -22,19 +22,19 @@ pub async fn lane_scan_finds_due_lanes_of_enabled_endpoints(world: World) {
     world.pass_seconds(1);
     world.accept(&one).await;
 
-    let lane = |endpoint_id, tenant_id, due_at| Lane { endpoint_id, tenant_id, due_at };
-    let scan = world.store.lane_scan(world.now(), None, ALL).await.unwrap();
+    let lane = |endpoint_id, tenant_id, due_at| Lane { endpoint_id, tenant_id, due_at, circuit_version: 0 };
+    let scan = world.lane_scan(world.now(), None, ALL).await;
     let expected = vec![lane(one.id, TenantId::DEFAULT, due_at), lane(two.id, tenant_id, due_at)];
     assert_eq!(scan, LaneScan { due: expected, next_due_at: None });
 
     // The head moves as the queue does.
     world.claim(world.lease(), &[&one], 2).await;
-    let scan = world.store.lane_scan(world.now(), None, ALL).await.unwrap();
+    let scan = world.lane_scan(world.now(), None, ALL).await;
     assert_eq!(scan.due[0], lane(one.id, TenantId::DEFAULT, world.now()));
     assert!(scan.due.iter().all(|lane| lane.endpoint_id != idle.id));
 
     world.enable(&disabled).await;
-    let scan = world.store.lane_scan(world.now(), None, ALL).await.unwrap();
+    let scan = world.lane_scan(world.now(), None, ALL).await;
     assert_eq!(scan.due[0], lane(disabled.id, TenantId::DEFAULT, due_at));
 }
 
@@ -57,22 +57,22 @@ pub async fn lane_scan_reports_next_due_time(world: World) {
     let claimed = world.claim_one(&last).await;
     world.settle(world.retry_at(&claimed, retry_at(200))).await;
 
-    let next_due_at = async || world.store.lane_scan(world.now(), None, ALL).await.unwrap().next_due_at;
+    let next_due_at = async || world.lane_scan(world.now(), None, ALL).await.next_due_at;
     assert_eq!(next_due_at().await, Some(retry_at(100)));
-    let scan = world.store.lane_scan(start + LEASE, None, ALL).await.unwrap();
+    let scan = world.lane_scan(start + LEASE, None, ALL).await;
     assert_eq!(scan.due.iter().map(|lane| lane.endpoint_id).collect::<Vec<_>>(), [leased.id, due.id]);
     assert_eq!(scan.next_due_at, Some(retry_at(100)));
-    assert_eq!(world.store.lane_scan(retry_at(100), None, ALL).await.unwrap().next_due_at, Some(retry_at(200)));
-    assert_eq!(world.store.lane_scan(retry_at(200), None, ALL).await.unwrap().next_due_at, None);
+    assert_eq!(world.lane_scan(retry_at(100), None, ALL).await.next_due_at, Some(retry_at(200)));
+    assert_eq!(world.lane_scan(retry_at(200), None, ALL).await.next_due_at, None);
 
     // Only what was scanned counts: the lanes behind the last one found were not.
-    let first = world.store.lane_scan(start + LEASE, None, 1).await.unwrap();
+    let first = world.lane_scan(start + LEASE, None, 1).await;
     assert_eq!((first.due.len(), first.next_due_at), (1, Some(retry_at(100))));
-    let second = world.store.lane_scan(start + LEASE, Some(leased.id), 1).await.unwrap();
+    let second = world.lane_scan(start + LEASE, Some(leased.id), 1).await;
     assert_eq!((second.due[0].endpoint_id, second.next_due_at), (due.id, None));
-    let rest = world.store.lane_scan(start, Some(due.id), ALL).await.unwrap();
+    let rest = world.lane_scan(start, Some(due.id), ALL).await;
     assert_eq!(rest, LaneScan { due: Vec::new(), next_due_at: Some(retry_at(200)) });
-    let rest = world.store.lane_scan(start, Some(last.id), ALL).await.unwrap();
+    let rest = world.lane_scan(start, Some(last.id), ALL).await;
     assert_eq!(rest, LaneScan::default());
 }
 
@@ -94,7 +94,7 @@ pub async fn lanes_page_by_endpoint_id(world: World) {
     for limit in 1..=4 {
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
-            let scan = world.store.lane_scan(world.now(), after, limit).await.unwrap();
+            let scan = world.lane_scan(world.now(), after, limit).await;
             assert!(scan.due.len() <= limit);
             seen.extend(scan.due.iter().map(|lane| lane.endpoint_id));
             after = seen.last().copied();

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use crate::Store;
 
 pub mod admin;
+pub mod circuits;
 pub mod claim;
 pub mod differential;
 pub mod ingest;
@@ -107,6 +108,18 @@ macro_rules! contract_suite {
                 gone_leaves_a_disabled_or_deleted_endpoint_as_it_is,
                 attempt_round_trips_every_outcome,
             }
+            circuits::{
+                circuit_round_trips,
+                circuit_is_put_only_over_the_version_before,
+                concurrent_puts_of_one_version_let_one_through,
+                circuit_changes_go_by_the_time_of_writing,
+                circuits_are_listed_for_their_tenant_alone,
+                circuit_reset_closes_whatever_the_version,
+                blocked_lane_is_due_when_the_block_ends,
+                prober_sees_the_lane_that_it_has_the_right_to_probe,
+                claim_takes_nothing_when_the_circuit_has_changed,
+                endpoint_takes_its_circuit_along_when_it_is_deleted,
+            }
             lanes::{
                 lane_scan_finds_due_lanes_of_enabled_endpoints,
                 lane_scan_reports_next_due_time,
@@ -170,6 +183,7 @@ mod tests {
         let listed = include_str!("mod.rs");
         let themes = [
             include_str!("admin.rs"),
+            include_str!("circuits.rs"),
             include_str!("claim.rs"),
             include_str!("ingest.rs"),
             include_str!("lanes.rs"),

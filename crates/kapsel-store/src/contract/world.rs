@@ -16,7 +16,7 @@ use test_harness::{EndpointBuilder, EventBuilder, SeededEntropy, TestClock};
 
 use super::Fixture;
 use crate::{
-    ClaimRequest, ClaimedDelivery, EventDetail, EventFilter, EventSummary, Ingested, LaneQuota, NewDelivery, NewEvent,
+    ClaimRequest, ClaimedDelivery, EventDetail, EventFilter, EventSummary, Ingested, LaneQuota, LaneScan, NewDelivery, NewEvent,
     Settled, Settlement, StatusSet, Store, StoreError,
 };
 
@@ -158,13 +158,18 @@ impl World {
 
     // The queue.
 
+    /// A look over the lanes as the world's own instance sees them.
+    pub(super) async fn lane_scan(&self, now: Timestamp, after: Option<EndpointId>, limit: usize) -> LaneScan {
+        self.store.lane_scan(now, self.instance, after, limit).await.unwrap()
+    }
+
     pub(super) async fn claim_with(&self, request: ClaimRequest) -> Vec<ClaimedDelivery> {
         self.store.delivery_claim_due(self.now(), request).await.unwrap()
     }
 
     /// Claims up to `quota` from each of `endpoints` under `lease`.
     pub(super) async fn claim(&self, lease: Lease, endpoints: &[&Endpoint], quota: usize) -> Vec<ClaimedDelivery> {
-        let lanes = endpoints.iter().map(|endpoint| LaneQuota { endpoint_id: endpoint.id, quota }).collect();
+        let lanes = endpoints.iter().map(|endpoint| LaneQuota::without_circuit(endpoint.id, quota)).collect();
         self.claim_with(ClaimRequest { lease, lanes, body_bytes_max: usize::MAX }).await
     }
 

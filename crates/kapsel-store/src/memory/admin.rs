@@ -59,6 +59,7 @@ impl AdminStore for MemoryStore {
         let mut state = self.lock();
         let endpoint = state.endpoint_of(tenant_id, id)?.clone();
         state.put_endpoint(Endpoint { updated_at: now, ..endpoint }, true);
+        state.circuits.remove(&id);
         Ok(())
     }
 

@@ -16,7 +16,13 @@ use crate::error::StoreError;
 
 #[async_trait]
 impl DeliveryStore for MemoryStore {
-    async fn lane_scan(&self, now: Timestamp, after: Option<EndpointId>, limit: usize) -> Result<LaneScan, StoreError> {
+    async fn lane_scan(
+        &self,
+        now: Timestamp,
+        viewer: InstanceId,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> Result<LaneScan, StoreError> {
         let state = self.lock();
         let mut scan = LaneScan::default();
         let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -29,10 +35,14 @@ impl DeliveryStore for MemoryStore {
             let (Some(endpoint), Some((due_at, _))) = (state.enabled_endpoint(*endpoint_id), head) else {
                 continue;
             };
-            if *due_at <= now {
-                scan.due.push(Lane { endpoint_id: *endpoint_id, tenant_id: endpoint.tenant_id, due_at: *due_at });
+            let circuit = state.circuits.get(endpoint_id).map(|stored| stored.circuit).unwrap_or_default();
+            let blocked_until = circuit.blocked_until.filter(|_| circuit.prober != Some(viewer));
+            let due_at = (*due_at).max(blocked_until.unwrap_or(*due_at));
+            if due_at <= now {
+                let (endpoint_id, tenant_id) = (*endpoint_id, endpoint.tenant_id);
+                scan.due.push(Lane { endpoint_id, tenant_id, due_at, circuit_version: circuit.version });
             } else {
-                scan.next_due_at = Some(scan.next_due_at.map_or(*due_at, |earliest| earliest.min(*due_at)));
+                scan.next_due_at = Some(scan.next_due_at.map_or(due_at, |earliest| earliest.min(due_at)));
             }
         }
         Ok(scan)
@@ -143,7 +153,8 @@ impl State {
         let mut claimed = Vec::new();
         let mut body_bytes = 0_usize;
         for lane in &request.lanes {
-            if self.enabled_endpoint(lane.endpoint_id).is_none() {
+            let is_known = self.circuit_version(lane.endpoint_id) == lane.circuit_version;
+            if self.enabled_endpoint(lane.endpoint_id).is_none() || !is_known {
                 continue;
             }
             let rows = self.lanes.get(&lane.endpoint_id).into_iter().flatten();

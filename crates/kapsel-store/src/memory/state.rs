@@ -9,6 +9,7 @@ use kapsel_core::{
 };
 
 use crate::admin::ChangeSeq;
+use crate::circuit::StoredCircuit;
 
 /// Everything that is stored.
 #[derive(Default)]
@@ -23,6 +24,7 @@ pub(super) struct State {
     /// there is no empty lane.
     pub(super) lanes: BTreeMap<EndpointId, BTreeSet<(Timestamp, DeliveryId)>>,
     pub(super) keys: BTreeMap<(EndpointId, [u8; 32]), UsedKey>,
+    pub(super) circuits: BTreeMap<EndpointId, StoredCircuit>,
 }
 
 /// An endpoint, kept after its deletion so that its id stays taken and the change can be told.

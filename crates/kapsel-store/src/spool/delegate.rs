@@ -13,8 +13,14 @@ use crate::{
 
 #[async_trait]
 impl DeliveryStore for SpooledStore {
-    async fn lane_scan(&self, now: Timestamp, after: Option<EndpointId>, limit: usize) -> Result<LaneScan, StoreError> {
-        self.primary.lane_scan(now, after, limit).await
+    async fn lane_scan(
+        &self,
+        now: Timestamp,
+        viewer: InstanceId,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> Result<LaneScan, StoreError> {
+        self.primary.lane_scan(now, viewer, after, limit).await
     }
 
     async fn delivery_claim_due(
@@ -57,6 +63,8 @@ impl DeliveryStore for SpooledStore {
         self.primary.idempotency_prune(now, limit).await
     }
 }
+
+crate::delegate_circuit_store!(SpooledStore, primary);
 
 #[async_trait]
 impl AdminStore for SpooledStore {

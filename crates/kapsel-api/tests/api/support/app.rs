@@ -187,7 +187,7 @@ impl App {
         let until = now + std::time::Duration::from_secs(60);
         let request = ClaimRequest {
             lease: Lease { owner, token: LeaseToken(1), until },
-            lanes: vec![LaneQuota { endpoint_id: endpoint, quota: 10_000 }],
+            lanes: vec![LaneQuota::without_circuit(endpoint, 10_000)],
             body_bytes_max: usize::MAX,
         };
         let claimed = self.store.delivery_claim_due(now, request).await.unwrap();

@@ -108,10 +108,18 @@ impl IngestStore for ShakyStore {
     }
 }
 
+kapsel_store::delegate_circuit_store!(ShakyStore, inner);
+
 #[async_trait]
 impl DeliveryStore for ShakyStore {
-    async fn lane_scan(&self, now: Timestamp, after: Option<EndpointId>, limit: usize) -> Result<LaneScan, StoreError> {
-        self.inner.lane_scan(now, after, limit).await
+    async fn lane_scan(
+        &self,
+        now: Timestamp,
+        viewer: InstanceId,
+        after: Option<EndpointId>,
+        limit: usize,
+    ) -> Result<LaneScan, StoreError> {
+        self.inner.lane_scan(now, viewer, after, limit).await
     }
 
     async fn delivery_claim_due(

@@ -83,7 +83,7 @@ impl World {
         let now = self.now();
         let request = ClaimRequest {
             lease: Lease { owner: InstanceId::MAX, token: LeaseToken(1), until: now + Duration::from_secs(3_600) },
-            lanes: vec![LaneQuota { endpoint_id: self.source.endpoint.id, quota: 10_000 }],
+            lanes: vec![LaneQuota::without_circuit(self.source.endpoint.id, 10_000)],
             body_bytes_max: usize::MAX,
         };
         let claimed = self.primary.delivery_claim_due(now, request).await.unwrap();

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use kapsel_core::{DeliveryState, Endpoint, EndpointId, EventId, TenantId};
+use kapsel_core::{DeliveryState, Endpoint, EndpointId, EventId, TenantId, Timestamp};
 
 use super::operation::Engine;
 use super::script::Script;
 use crate::contract::world::ALL;
-use crate::{ChangeSeq, EventDetail, EventFilter, EventSummary, LaneScan, StatusSet};
+use crate::{ChangeSeq, EventDetail, EventFilter, EventSummary, LaneScan, StatusSet, StoredCircuit};
 
 /// What one engine holds at one moment.
 #[derive(Debug, PartialEq)]
@@ -15,6 +15,7 @@ pub(super) struct Dump {
     endpoints: BTreeMap<TenantId, Vec<Endpoint>>,
     changes: Vec<(EndpointId, Option<Box<Endpoint>>)>,
     lanes: LaneScan,
+    circuits: BTreeMap<EndpointId, StoredCircuit>,
     /// Each tenant's events, all of them and by each state.
     events: BTreeMap<TenantId, Vec<EventSummary>>,
     undelivered: BTreeMap<TenantId, Vec<EventId>>,
@@ -30,7 +31,8 @@ impl Dump {
         let mut dump = Dump {
             endpoints: BTreeMap::new(),
             changes: changes.into_iter().map(|change| (change.id, change.endpoint)).collect(),
-            lanes: store.lane_scan(now, None, ALL).await.unwrap(),
+            circuits: by_endpoint(store.circuit_changes(Timestamp::EPOCH).await.unwrap()),
+            lanes: store.lane_scan(now, script.viewer(), None, ALL).await.unwrap(),
             events: BTreeMap::new(),
             undelivered: BTreeMap::new(),
             by_state: BTreeMap::new(),
@@ -96,12 +98,16 @@ impl Dump {
         // What is left is about lists and endpoints; shown without the details, which are the bulk of it.
         let brief = |dump: &Dump| {
             format!(
-                "{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
-                dump.endpoints, dump.changes, dump.lanes, dump.undelivered, dump.by_state
+                "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
+                dump.endpoints, dump.changes, dump.circuits, dump.lanes, dump.undelivered, dump.by_state
             )
         };
         Some(format!("\n{}\nexpected\n{}", brief(self), brief(expected)))
     }
+}
+
+fn by_endpoint(circuits: Vec<StoredCircuit>) -> BTreeMap<EndpointId, StoredCircuit> {
+    circuits.into_iter().map(|stored| (stored.endpoint_id, stored)).collect()
 }
 
 fn ids_of(events: &[EventSummary]) -> Vec<EventId> {

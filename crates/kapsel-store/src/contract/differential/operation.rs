@@ -7,7 +7,7 @@ use kapsel_core::{DeliveryRef, Endpoint, EndpointId, EndpointStatus, EventId, In
 
 use crate::{
     ChangeSeq, ClaimRequest, ClaimedDelivery, EventDetail, EventFilter, EventSummary, Ingested, LaneScan, NewEvent,
-    Settled, Settlement, Store, StoreError,
+    Settled, Settlement, Store, StoreError, StoredCircuit,
 };
 
 /// A store, and how far its changes were read. Their numbers are the engine's own affair and are not compared.
@@ -29,6 +29,7 @@ pub(super) enum Operation {
     Ping,
     Insert(Arc<Vec<NewEvent>>),
     LaneScan {
+        viewer: InstanceId,
         after: Option<EndpointId>,
         limit: usize,
     },
@@ -45,6 +46,11 @@ pub(super) enum Operation {
     Prune {
         limit: usize,
     },
+    CircuitPut(Vec<StoredCircuit>),
+    CircuitRead(Vec<EndpointId>),
+    CircuitChanges(Timestamp),
+    CircuitList(TenantId, Vec<EndpointId>),
+    CircuitReset(TenantId, EndpointId),
     EndpointInsert(Endpoint),
     EndpointUpdate(Endpoint, u64),
     EndpointDelete(TenantId, EndpointId),
@@ -76,6 +82,9 @@ pub(super) enum Observation {
     Scan(LaneScan),
     Claimed(Vec<ClaimedDelivery>),
     Settled(Vec<Settled>),
+    Written(Vec<bool>),
+    /// In the order of the endpoints.
+    Circuits(Vec<StoredCircuit>),
     Endpoint(Box<Endpoint>),
     Endpoints(Vec<Endpoint>),
     Changes(Vec<(EndpointId, Option<Box<Endpoint>>)>),
@@ -107,7 +116,9 @@ impl Operation {
         Ok(match self {
             Operation::Ping => done(store.ping().await?),
             Operation::Insert(batch) => Observation::Ingested(store.event_insert_batch(now, Arc::clone(batch)).await?),
-            Operation::LaneScan { after, limit } => Observation::Scan(store.lane_scan(now, *after, *limit).await?),
+            Operation::LaneScan { viewer, after, limit } => {
+                Observation::Scan(store.lane_scan(now, *viewer, *after, *limit).await?)
+            }
             Operation::Claim(request) => Observation::Claimed(store.delivery_claim_due(now, request.clone()).await?),
             Operation::Settle(batch) => {
                 Observation::Settled(store.delivery_settle_if_leased(now, Arc::clone(batch)).await?)
@@ -135,6 +146,13 @@ impl Operation {
                     }
                 }
             }
+            Operation::CircuitPut(batch) => Observation::Written(store.circuit_put_if_version(batch.clone()).await?),
+            Operation::CircuitRead(endpoints) => circuits(store.circuit_read(endpoints.clone()).await?),
+            Operation::CircuitChanges(since) => circuits(store.circuit_changes(*since).await?),
+            Operation::CircuitList(tenant_id, endpoints) => {
+                circuits(store.circuit_list(*tenant_id, endpoints.clone()).await?)
+            }
+            Operation::CircuitReset(tenant_id, id) => done(store.circuit_reset(*tenant_id, *id, now).await?),
             Operation::EndpointInsert(endpoint) => done(store.endpoint_insert(endpoint.clone()).await?),
             Operation::EndpointUpdate(endpoint, expected_version) => {
                 done(store.endpoint_update_if_version(endpoint.clone(), *expected_version).await?)
@@ -181,6 +199,10 @@ impl Operation {
                 batch.iter().zip(settled).map(|(settlement, settled)| name_of_settled(settlement, *settled)).collect()
             }
             (_, Observation::Settled(_)) => Vec::new(),
+            (_, Observation::Written(written)) => {
+                written.iter().map(|is_written| if *is_written { "written" } else { "refused" }).collect()
+            }
+            (_, Observation::Circuits(circuits)) => vec![some(circuits.len())],
             (_, Observation::Endpoint(endpoint)) => match endpoint.status {
                 EndpointStatus::Enabled => vec!["enabled"],
                 EndpointStatus::Disabled(_) => vec!["disabled"],
@@ -208,6 +230,11 @@ impl Operation {
             Operation::ReleaseAll(_) => "lease_release_all",
             Operation::DiscardOfDeleted { .. } => "delivery_discard_of_deleted",
             Operation::Prune { .. } => "idempotency_prune",
+            Operation::CircuitPut(_) => "circuit_put_if_version",
+            Operation::CircuitRead(_) => "circuit_read",
+            Operation::CircuitChanges(_) => "circuit_changes",
+            Operation::CircuitList(..) => "circuit_list",
+            Operation::CircuitReset(..) => "circuit_reset",
             Operation::EndpointInsert(_) => "endpoint_insert",
             Operation::EndpointUpdate(..) => "endpoint_update_if_version",
             Operation::EndpointDelete(..) => "endpoint_delete",
@@ -223,6 +250,12 @@ impl Operation {
 
 fn done((): ()) -> Observation {
     Observation::Done
+}
+
+/// Engines answer in any order.
+fn circuits(mut circuits: Vec<StoredCircuit>) -> Observation {
+    circuits.sort_unstable_by_key(|stored| stored.endpoint_id);
+    Observation::Circuits(circuits)
 }
 
 fn some(count: usize) -> &'static str {

@@ -9,7 +9,7 @@ use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::idempotency::IdempotencyKey;
 use kapsel_core::settlement::{Decision, Next};
 use kapsel_core::{
-    Attempt, Clock as _, DeliveryState, Endpoint, EndpointId, EndpointStatus, Entropy as _, EventId, FailureKind,
+    Attempt, Circuit, CircuitState, Clock as _, DeliveryState, Endpoint, EndpointId, EndpointStatus, Entropy as _, EventId, FailureKind,
     FinalReason, HeaderBlock, IdGenerator, InstanceId, Lease, LeaseToken, Outcome, ResponseHead, TenantId, Timestamp,
 };
 use test_harness::{EndpointBuilder, EventBuilder, SeededEntropy, TestClock};
@@ -18,7 +18,7 @@ use super::operation::{Observation, Operation};
 use crate::contract::world;
 use crate::{
     ClaimRequest, ClaimedDelivery, EventFilter, Ingested, LaneQuota, NewDelivery, NewEvent, Settled, Settlement,
-    StatusSet, Store,
+    StatusSet, Store, StoredCircuit,
 };
 
 /// How many endpoints there are at a time, at least.
@@ -73,6 +73,11 @@ impl Script {
         self.clock.now()
     }
 
+    /// As whom the lanes are looked over.
+    pub(super) fn viewer(&self) -> InstanceId {
+        self.instances[0]
+    }
+
     pub(super) fn tenants(&self) -> &[TenantId] {
         &self.tenants
     }
@@ -86,9 +91,10 @@ impl Script {
         match self.below(100) {
             0..15 => self.insert(),
             15..18 => self.repeated(&self.batches).map_or(Operation::Ping, Operation::Insert),
-            18..26 => self.lane_scan(),
-            26..45 => self.claim(),
-            45..63 => self.settle(),
+            18..24 => self.lane_scan(),
+            24..26 => self.circuit(reference).await,
+            26..45 => self.claim(reference).await,
+            45..63 => self.settle(reference).await,
             63..65 => self.repeated(&self.settled).map_or(Operation::Ping, Operation::Settle),
             65..67 => self.release(),
             67 => self.release_claim(),
@@ -290,14 +296,46 @@ impl Script {
 
     fn lane_scan(&self) -> Operation {
         let after = self.chance(40).then(|| self.known_endpoint().1);
-        Operation::LaneScan { after, limit: self.index(ENDPOINTS) }
+        Operation::LaneScan { viewer: *self.pick(&self.instances), after, limit: self.index(ENDPOINTS) }
     }
 
-    fn claim(&self) -> Operation {
+    /// The circuit of an endpoint as a client would have read it before.
+    async fn circuit_of(&self, reference: &dyn Store, id: EndpointId) -> Circuit {
+        let stored = reference.circuit_read(vec![id]).await.unwrap();
+        stored.first().map(|stored| stored.circuit).unwrap_or_default()
+    }
+
+    async fn circuit(&self, reference: &dyn Store) -> Operation {
+        let (tenant_id, endpoint_id) = self.known_endpoint();
+        let some = || self.endpoints.iter().filter(|_| self.chance(70)).map(|(_, id)| *id).collect();
+        match self.below(10) {
+            0..6 => {
+                let version = self.circuit_of(reference, endpoint_id).await.version + u64::from(!self.chance(20));
+                let circuit = Circuit {
+                    state: *self.pick(CircuitState::ALL),
+                    blocked_until: self.chance(60).then(|| self.now() + self.micros(20)),
+                    prober: self.chance(40).then(|| *self.pick(&self.instances)),
+                    opened_at: self.chance(50).then(|| self.now()),
+                    opened_times: u32::try_from(self.below(5)).unwrap(),
+                    failing_since: self.chance(50).then(|| self.now() - self.micros(20)),
+                    changed_at: self.now(),
+                    version,
+                };
+                Operation::CircuitPut(vec![StoredCircuit { endpoint_id, tenant_id, circuit }])
+            }
+            6 => Operation::CircuitRead(some()),
+            7 => Operation::CircuitChanges(self.now() - self.micros(60)),
+            8 => Operation::CircuitList(self.any_tenant(), some()),
+            _ => Operation::CircuitReset(tenant_id, endpoint_id),
+        }
+    }
+
+    async fn claim(&self, reference: &dyn Store) -> Operation {
         let mut lanes = Vec::new();
         for (_, endpoint_id) in self.endpoints.iter().chain(self.deleted.last()) {
             if self.chance(60) {
-                let lane = LaneQuota { endpoint_id: *endpoint_id, quota: self.index(5) };
+                let circuit_version = self.circuit_of(reference, *endpoint_id).await.version + u64::from(self.chance(5));
+                let lane = LaneQuota { endpoint_id: *endpoint_id, quota: self.index(5), circuit_version };
                 lanes.insert(self.index(lanes.len() + 1), lane);
             }
         }
@@ -305,9 +343,9 @@ impl Script {
         Operation::Claim(ClaimRequest { lease: self.lease(), lanes, body_bytes_max })
     }
 
-    fn settle(&self) -> Operation {
+    async fn settle(&self, reference: &dyn Store) -> Operation {
         if self.held.is_empty() {
-            return self.claim();
+            return self.claim(reference).await;
         }
         let settlements = (0..1 + self.index(4)).map(|_| self.settlement(self.pick(&self.held)));
         Operation::Settle(Arc::new(settlements.collect()))
@@ -399,7 +437,7 @@ impl Script {
         endpoint.status = match self.below(10) {
             0..7 => EndpointStatus::Enabled,
             7..9 => EndpointStatus::Disabled(DisabledReason::Manual),
-            _ => EndpointStatus::Disabled(DisabledReason::Gone),
+            _ => EndpointStatus::Disabled(DisabledReason::Failing),
         };
         Operation::EndpointUpdate(endpoint, expected_version)
     }

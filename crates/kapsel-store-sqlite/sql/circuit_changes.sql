@@ -1,0 +1,4 @@
+-- circuit_changes
+SELECT endpoint_id, tenant_id, state, blocked_until, prober, opened_at, opened_times, failing_since, changed_at, version
+FROM circuits
+WHERE changed_at >= ?1

@@ -1,0 +1,61 @@
+//! Circuits in memory.
+
+use async_trait::async_trait;
+use kapsel_core::{EndpointId, TenantId, Timestamp};
+
+use super::MemoryStore;
+use super::state::State;
+use crate::circuit::{CircuitStore, StoredCircuit};
+use crate::error::StoreError;
+
+#[async_trait]
+impl CircuitStore for MemoryStore {
+    async fn circuit_changes(&self, since: Timestamp) -> Result<Vec<StoredCircuit>, StoreError> {
+        let state = self.lock();
+        Ok(state.circuits.values().filter(|stored| stored.circuit.changed_at >= since).copied().collect())
+    }
+
+    async fn circuit_read(&self, endpoints: Vec<EndpointId>) -> Result<Vec<StoredCircuit>, StoreError> {
+        let state = self.lock();
+        Ok(endpoints.iter().filter_map(|id| state.circuits.get(id)).copied().collect())
+    }
+
+    async fn circuit_put_if_version(&self, batch: Vec<StoredCircuit>) -> Result<Vec<bool>, StoreError> {
+        let mut state = self.lock();
+        Ok(batch.into_iter().map(|circuit| state.put_circuit(circuit)).collect())
+    }
+
+    async fn circuit_list(
+        &self,
+        tenant_id: TenantId,
+        endpoints: Vec<EndpointId>,
+    ) -> Result<Vec<StoredCircuit>, StoreError> {
+        let state = self.lock();
+        let of_tenant = |stored: &&StoredCircuit| stored.tenant_id == tenant_id;
+        Ok(endpoints.iter().filter_map(|id| state.circuits.get(id)).filter(of_tenant).copied().collect())
+    }
+
+    async fn circuit_reset(&self, tenant_id: TenantId, id: EndpointId, now: Timestamp) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        if let Some(stored) = state.circuits.get_mut(&id).filter(|stored| stored.tenant_id == tenant_id) {
+            stored.circuit = stored.circuit.reset(now);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// The version of the circuit that is stored for `id`.
+    pub(super) fn circuit_version(&self, id: EndpointId) -> u64 {
+        self.circuits.get(&id).map_or(0, |stored| stored.circuit.version)
+    }
+
+    fn put_circuit(&mut self, new: StoredCircuit) -> bool {
+        let follows = new.circuit.version == self.circuit_version(new.endpoint_id) + 1;
+        let is_written = follows && self.endpoint(new.endpoint_id).is_some();
+        if is_written {
+            self.circuits.insert(new.endpoint_id, new);
+        }
+        is_written
+    }
+}
