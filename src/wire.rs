@@ -65,6 +65,7 @@ impl Server {
         let dispatcher = Arc::new(Dispatcher::new(
             kapsel_delivery::Deps {
                 store: Arc::clone(&store) as _,
+                circuits: Arc::clone(&store) as _,
                 directory: Arc::clone(&directory),
                 transport: Arc::new(transport(config)?),
                 clock: Arc::clone(&clock),
@@ -73,6 +74,7 @@ impl Server {
             },
             delivery_settings(&config.delivery),
         ));
+        dispatcher.load().await.map_err(|error| Failure::runtime("reading the circuits")(error.into()))?;
         let readiness = Arc::new(Readiness::new());
         let api = Api::new(
             kapsel_api::Deps {

@@ -42,6 +42,7 @@ async fn measure(is_handoff: bool, count: usize, endpoint_count: usize) {
     let directory = Arc::new(EndpointDirectory::load(Arc::clone(&store) as Arc<dyn AdminStore>).await.unwrap());
     let policy = AddressPolicy::new(vec!["127.0.0.1/32".parse().unwrap()]);
     let deps = Deps {
+        circuits: Arc::clone(&store) as _,
         store: Arc::clone(&store) as Arc<dyn DeliveryStore>,
         directory,
         transport: Arc::new(HttpTransport::new(policy, &HttpSettings::default()).unwrap()),
@@ -50,6 +51,7 @@ async fn measure(is_handoff: bool, count: usize, endpoint_count: usize) {
         instance: ids.next(clock.now()),
     };
     let dispatcher = Arc::new(Dispatcher::new(deps, DeliverySettings::default()));
+    dispatcher.load().await.unwrap();
     let new_event = |endpoint: &Endpoint| {
         let now = clock.now();
         let event = EventBuilder::new(ids.next::<EventId>(now), endpoint, now).body(vec![b'x'; 1_024]).build();

@@ -43,7 +43,7 @@ pub enum Admission {
 }
 
 /// Under which circumstances a request was let through. What it says counts only while they still hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ticket(u64);
 
 /// What came of a request that a breaker let through.
@@ -213,6 +213,11 @@ impl Breaker {
         let next = Circuit { version: self.stored.version + 1, changed_at: now, ..next };
         self.wanted = Some(next);
         self.entered(before, next);
+    }
+
+    /// The change that is still to be stored.
+    pub fn wants(&self) -> Option<Circuit> {
+        self.wanted
     }
 
     /// What is to be written, if anything is and it is not being written already.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kapsel_core::circuit::{Report, Signal, Ticket};
 use kapsel_core::settlement::{self, Decision};
-use kapsel_core::{Attempt, AttemptId, FailureKind, Outcome, Timestamp};
+use kapsel_core::{Attempt, AttemptId, DeliveryRef, FailureKind, Outcome, Timestamp};
 use kapsel_store::{ActiveEndpoint, ClaimedDelivery, Settlement};
 use tokio::time::Instant;
 
@@ -31,16 +32,16 @@ pub(super) async fn run(shared: Arc<Shared>, claimed: ClaimedDelivery, mut permi
     let worked = tokio::select! {
         biased;
         _ = stop.wait_for(|is_stopping| *is_stopping) => Ok(release(&claimed, "Kapsel is being stopped")),
-        worked = unwind::caught(work(&shared, &claimed, begun)) => worked,
+        worked = unwind::caught(work(&shared, &claimed, begun, &mut permit)) => worked,
     };
-    let finished = worked.unwrap_or_else(|unwind::Panicked| after_panic(&shared, &claimed, begun));
+    let finished = worked.unwrap_or_else(|unwind::Panicked| after_panic(&shared, &claimed, begun, permit.ticket()));
     // The body goes with it, so that its bytes are free when the permit says so.
     drop(claimed);
     permit.sent();
     shared.settle.push(finished, permit);
 }
 
-async fn work(shared: &Shared, claimed: &ClaimedDelivery, begun: Begun) -> Finished {
+async fn work(shared: &Shared, claimed: &ClaimedDelivery, begun: Begun, permit: &mut Permit) -> Finished {
     let Some(active) = deliverable(shared, claimed) else {
         return release(claimed, "the endpoint was deleted or disabled meanwhile");
     };
@@ -50,6 +51,10 @@ async fn work(shared: &Shared, claimed: &ClaimedDelivery, begun: Begun) -> Finis
     let Some(limit) = time_limit(shared, claimed, &active, begun.at) else {
         return release(claimed, "too little is left of the lease");
     };
+    if !shared.circuits.is_current(claimed.delivery.endpoint_id, permit.ticket()) {
+        return release(claimed, "the circuit was opened meanwhile");
+    }
+    permit.begin();
     let mut random = [0; 24];
     shared.deps.entropy.fill(&mut random);
     let request = request::build(&request::Inputs {
@@ -69,7 +74,7 @@ async fn work(shared: &Shared, claimed: &ClaimedDelivery, begun: Begun) -> Finis
         detail: "the time limit passed, and the transport did not notice".to_owned(),
         head: None,
     });
-    conclude(shared, claimed, &active, begun, outcome)
+    conclude(shared, claimed, &active, begun, permit.ticket(), outcome)
 }
 
 fn deliverable(shared: &Shared, claimed: &ClaimedDelivery) -> Option<Arc<ActiveEndpoint>> {
@@ -91,16 +96,28 @@ fn conclude(
     claimed: &ClaimedDelivery,
     active: &ActiveEndpoint,
     begun: Begun,
+    ticket: Ticket,
     outcome: Outcome,
 ) -> Finished {
     let duration = begun.instant.elapsed();
     let now = shared.deps.clock.now();
     let config = &active.endpoint.config;
+    let report = Report {
+        ticket,
+        signal: Signal::of(&outcome, &config.retry_statuses, now),
+        is_success: outcome.is_success(),
+        in_flight_max: config.max_in_flight,
+        now,
+        unit: shared.deps.entropy.unit(),
+    };
+    let DeliveryRef { endpoint_id, tenant_id, .. } = claimed.delivery;
+    let failing_since = shared.circuits.record(endpoint_id, tenant_id, &report, &config.circuit);
     let decision = settlement::decide(settlement::Inputs {
         outcome: &outcome,
         retry: &config.retry,
         retry_statuses: &config.retry_statuses,
         attempts_made: claimed.attempts_made.saturating_add(1),
+        is_given_up: config.is_given_up(failing_since, now),
         now,
         jitter: shared.deps.entropy.unit(),
     });
@@ -118,7 +135,7 @@ fn conclude(
 }
 
 /// A defect in Kapsel spends an attempt like any other failure, so that an event which trips it each time ends visibly.
-fn after_panic(shared: &Shared, claimed: &ClaimedDelivery, begun: Begun) -> Finished {
+fn after_panic(shared: &Shared, claimed: &ClaimedDelivery, begun: Begun, ticket: Ticket) -> Finished {
     tracing::error!(
         delivery_id = %claimed.delivery.id,
         endpoint_id = %claimed.delivery.endpoint_id,
@@ -127,7 +144,7 @@ fn after_panic(shared: &Shared, claimed: &ClaimedDelivery, begun: Begun) -> Fini
     match deliverable(shared, claimed) {
         Some(active) => {
             let outcome = settlement::defect("a defect in Kapsel broke the attempt off");
-            conclude(shared, claimed, &active, begun, outcome)
+            conclude(shared, claimed, &active, begun, ticket, outcome)
         }
         None => release(claimed, "the endpoint was deleted or disabled meanwhile"),
     }

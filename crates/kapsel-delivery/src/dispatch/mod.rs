@@ -6,12 +6,15 @@
 //!    (`handoff.rs`). Either way a permit was taken for it before (`gate.rs`), so that nothing is claimed which cannot
 //!    start at once, and it is under a lease.
 //! 2. A task of its own makes the attempt (`attempt.rs`): it builds the request, sends it, and has
-//!    `kapsel_core::settlement` decide. Whatever happens in it ends in a settlement or in a release of the lease.
+//!    `kapsel_core::settlement` decide. Whatever happens in it ends in a settlement or in a release of the lease. What the
+//!    outcome says about the destination goes to its circuit (`circuits.rs`), which is asked before each step whether
+//!    anything may be sent.
 //! 3. The results of all tasks are written in batches (`settle.rs`), and the permits go back.
 //!
 //! What keeps "at least once" true is the lease alone: whatever is lost in here comes back when it ends.
 
 mod attempt;
+mod circuits;
 mod gate;
 mod handoff;
 mod lost_claims;
@@ -24,16 +27,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use kapsel_core::circuit::Admission;
 use kapsel_core::{Clock, EndpointId, Entropy, IdGenerator, InstanceId, Lease, LeaseToken, Timestamp};
-use kapsel_store::{ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointDirectory, Handoff, Lane, StoreError};
+use kapsel_store::{CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointDirectory, Handoff, Lane, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 
+use self::circuits::Circuits;
 use self::gate::{Gate, LaneLimit, Permit};
 use self::handoff::LocalHandoff;
 use self::lost_claims::LostClaims;
 use self::settle::SettleQueue;
+use self::sweep::Sweep;
 use crate::backoff::{Backoff, jittered};
 use crate::settings::DeliverySettings;
 use crate::transport::Transport;
@@ -48,6 +54,8 @@ const EXPECTANT_PERIOD: Duration = Duration::from_millis(10);
 const GATHER_TIME: Duration = Duration::from_millis(2);
 /// What is much for one claim.
 const CLAIM_LARGE: usize = 8;
+/// How many leases long the right to probe an endpoint is. A probe has to end within it, and has a lease of its own.
+const RIGHT_LEASES: u32 = 2;
 /// The waits after errors of the store.
 const ERROR_WAIT_BASE: Duration = Duration::from_millis(100);
 const ERROR_WAIT_CAP: Duration = Duration::from_secs(5);
@@ -59,6 +67,8 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 pub struct Deps {
     /// The queue.
     pub store: Arc<dyn DeliveryStore>,
+    /// The circuits of the endpoints; the same store.
+    pub circuits: Arc<dyn CircuitStore>,
     /// The endpoints.
     pub directory: Arc<EndpointDirectory>,
     /// The way out.
@@ -100,6 +110,7 @@ struct Shared {
     user_agent: HeaderValue,
     attempt_ids: IdGenerator,
     gate: Arc<Gate>,
+    circuits: Arc<Circuits>,
     settle: SettleQueue,
     lost_claims: LostClaims,
     /// Becomes true when deliveries under way are to be broken off.
@@ -122,6 +133,7 @@ impl Dispatcher {
     pub fn new(deps: Deps, settings: DeliverySettings) -> Self {
         let runtime = Handle::current();
         let gate = Gate::new(settings.in_flight_max, settings.body_bytes_in_flight_max);
+        let circuits = Circuits::start(&deps, &runtime);
         let settle = SettleQueue::start(&deps, &runtime);
         let shared = Shared {
             denied_headers: settings.denied_headers.iter().map(|name| name.to_ascii_lowercase()).collect(),
@@ -129,6 +141,7 @@ impl Dispatcher {
                 .unwrap_or_else(|_| HeaderValue::from_static("Kapsel")),
             attempt_ids: IdGenerator::new(Arc::clone(&deps.entropy)),
             gate,
+            circuits,
             settle,
             lost_claims: LostClaims::default(),
             stop: watch::Sender::new(false),
@@ -138,6 +151,15 @@ impl Dispatcher {
             settings,
         };
         Dispatcher { shared: Arc::new(shared), round: Mutex::new(None) }
+    }
+
+    /// Reads what is stored of the endpoints' circuits. Until that is done, by this or by the first [`Dispatcher::run_once`],
+    /// fresh deliveries are not taken over: their endpoint may be one that is to be left alone.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn load(&self) -> Result<(), StoreError> {
+        self.shared.circuits.ensure_loaded().await
     }
 
     /// Where the ingest side hands fresh deliveries over.
@@ -164,28 +186,33 @@ impl Dispatcher {
         let shared = &self.shared;
         let mut round = self.round.lock().await;
         let now = shared.deps.clock.now();
+        shared.circuits.ensure_loaded().await?;
         shared.lost_claims.give_back(&*shared.deps.store, now).await?;
         let free = shared.gate.free();
         if free == 0 {
             return Ok(RunOnce::default());
         }
         let mut candidates = Vec::new();
-        let seen = sweep::sweep(&*shared.deps.store, now, *round, |due| {
-            candidates.extend(shared.gate.with_room(shared.deliverable(due)));
-            candidates.len() >= free.min(CLAIM_MAX)
-        })
-        .await?;
+        let mut sweep = Sweep::behind(*round);
+        while candidates.len() < free.min(CLAIM_MAX)
+            && let Some(due) = sweep.next(&*shared.deps.store, now, shared.deps.instance).await?
+        {
+            shared.circuits.catch_up(due).await?;
+            candidates.extend(shared.gate.with_room(shared.deliverable(due, now)));
+        }
+        let seen = sweep.end();
         if seen.is_complete {
             shared.gate.unflag_all_but(&seen.due.iter().map(|lane| lane.endpoint_id).collect());
         }
-        let permits = shared.gate.reserve_for_claim(&candidates, CLAIM_MAX);
-        let quotas = permits.quotas();
+        let mut permits = shared.gate.reserve_for_claim(&candidates, CLAIM_MAX);
         // Everything up to the last lane served, or looked at where none was, has had its turn.
-        *round = match quotas.last() {
-            Some(last) => Some(last.endpoint_id),
-            None => seen.due.last().map(|lane| lane.endpoint_id),
-        };
-        let claimed = if quotas.is_empty() { 0 } else { self.claim(permits).await? };
+        *round = permits.last_served().or_else(|| seen.due.last().map(|lane| lane.endpoint_id));
+        let needing_rights = permits.needing_rights();
+        if !needing_rights.is_empty() {
+            let until = now + RIGHT_LEASES * shared.settings.lease;
+            permits.keep_won(&shared.circuits.win(&needing_rights, until, now).await?);
+        }
+        let claimed = if permits.quotas().is_empty() { 0 } else { self.claim(permits).await? };
         Ok(RunOnce { claimed, next_due_at: seen.next_due_at })
     }
 
@@ -257,13 +284,15 @@ impl Dispatcher {
         }
         let poll = jittered(shared.settings.poll_interval, &*shared.deps.entropy);
         let until_due = run.next_due_at.map(|due| due.saturating_since(shared.deps.clock.now()));
-        Pause { deaf, whole: until_due.map_or(poll, |until_due| until_due.min(poll)) }
+        let until_token = shared.gate.next_token();
+        Pause { deaf, whole: until_due.into_iter().chain(until_token).fold(poll, Duration::min) }
     }
 
     async fn pause(&self, pause: Pause) {
         let end = Instant::now() + pause.whole;
         tokio::time::sleep(pause.deaf.min(pause.whole)).await;
         tokio::select! {
+            biased;
             () = self.shared.wake.notified() => {}
             () = self.shared.gate.freed.notified() => {}
             () = tokio::time::sleep_until(end) => {}
@@ -284,6 +313,9 @@ impl Dispatcher {
             tracing::info!(in_flight = gate.in_flight(), "the grace is over; deliveries under way are broken off");
             self.shared.stop.send_replace(true);
             let _ = tokio::time::timeout(FLUSH_LIMIT, gate.emptied()).await;
+        }
+        if let Ok(Err(error)) = tokio::time::timeout(FLUSH_LIMIT, self.shared.circuits.flush()).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "changes of circuits were not stored");
         }
         DrainReport {
             finished: written.settled() - settled_before,
@@ -314,9 +346,9 @@ impl Shared {
     }
 
     /// The limits of those lanes that this instance knows to deliver to.
-    fn deliverable(&self, due: &[Lane]) -> Vec<LaneLimit> {
+    fn deliverable(&self, due: &[Lane], now: Timestamp) -> Vec<LaneLimit> {
         let limit = |lane: &Lane| {
-            let limit = self.lane_limit(lane.endpoint_id);
+            let limit = self.lane_limit(lane.endpoint_id, now);
             if limit.is_none() {
                 self.gate.unflag(lane.endpoint_id);
             }
@@ -325,14 +357,28 @@ impl Shared {
         due.iter().filter_map(limit).collect()
     }
 
-    /// The limit of an endpoint that is there, enabled, and has sound keys.
-    fn lane_limit(&self, endpoint_id: EndpointId) -> Option<LaneLimit> {
+    /// The limits of an endpoint that is there, enabled, has sound keys, and is not blocked by its circuit.
+    fn lane_limit(&self, endpoint_id: EndpointId, now: Timestamp) -> Option<LaneLimit> {
         let active = self.deps.directory.get(endpoint_id)?;
-        let is_deliverable = active.is_enabled() && active.signer.is_some();
-        is_deliverable.then(|| LaneLimit {
+        if !active.is_enabled() || active.signer.is_none() {
+            return None;
+        }
+        let config = &active.endpoint.config;
+        let passage = self.circuits.passage(endpoint_id, &config.circuit, now + self.settings.lease, now);
+        let (in_flight_max, needs_right) = match passage.admission {
+            Admission::Free { in_flight_max } => (in_flight_max.unwrap_or(u32::MAX), false),
+            Admission::Probe { in_flight_max } => (in_flight_max, false),
+            Admission::MayProbe => (config.circuit.probes, true),
+            Admission::Blocked => return None,
+        };
+        Some(LaneLimit {
             endpoint_id,
             tenant_id: active.endpoint.tenant_id,
-            in_flight_max: usize::try_from(active.endpoint.config.max_in_flight).unwrap_or(usize::MAX),
+            in_flight_max: usize::try_from(in_flight_max.min(config.max_in_flight)).unwrap_or(usize::MAX),
+            rate: config.rate_limit,
+            ticket: passage.ticket,
+            circuit_version: passage.version,
+            needs_right,
         })
     }
 }

@@ -212,6 +212,8 @@ impl FaultyStore {
     }
 }
 
+kapsel_store::delegate_circuit_store!(FaultyStore, inner);
+
 #[async_trait]
 impl DeliveryStore for FaultyStore {
     async fn lane_scan(
@@ -337,6 +339,7 @@ impl World {
         change(&mut settings);
         let deps = deps(&store, &directory, &transport, &clock, &entropy, ids.next(clock.now()));
         let dispatcher = Arc::new(Dispatcher::new(deps, settings));
+        dispatcher.load().await.unwrap();
         World { store, transport, directory, dispatcher, clock, entropy, ids }
     }
 
@@ -461,7 +464,8 @@ fn deps(
     entropy: &Arc<SeededEntropy>,
     instance: InstanceId,
 ) -> Deps {
+    let circuits = Arc::clone(store);
     let (store, directory, transport) = (Arc::clone(store), Arc::clone(directory), Arc::clone(transport));
     let (clock, entropy) = (Arc::clone(clock), Arc::clone(entropy));
-    Deps { store, directory, transport, clock, entropy, instance }
+    Deps { store, circuits, directory, transport, clock, entropy, instance }
 }

@@ -1,8 +1,10 @@
 //! Permits as those hold them who work under them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use kapsel_core::EndpointId;
+use kapsel_core::circuit::Ticket;
+use kapsel_core::{EndpointId, TenantId};
 use kapsel_store::LaneQuota;
 
 use super::{Gate, LaneLimit, State};
@@ -13,12 +15,24 @@ pub(in crate::dispatch) struct Permit {
     pub(super) lane: LaneLimit,
     body_bytes: usize,
     pub(super) is_sending: bool,
+    /// Whether a request was begun under it, so that its token is spent.
+    has_begun: bool,
 }
 
 impl Permit {
     /// What [`Gate`] has counted already.
     pub(super) fn new(gate: Arc<Gate>, lane: LaneLimit, body_bytes: usize) -> Self {
-        Permit { gate, lane, body_bytes, is_sending: true }
+        Permit { gate, lane, body_bytes, is_sending: true, has_begun: false }
+    }
+
+    /// What the circuit let it through with.
+    pub(in crate::dispatch) fn ticket(&self) -> Ticket {
+        self.lane.ticket
+    }
+
+    /// A request is begun.
+    pub(in crate::dispatch) fn begin(&mut self) {
+        self.has_begun = true;
     }
 
     /// The exchange is over and the body let go of; what is left is to store the result.
@@ -52,6 +66,9 @@ impl Permit {
         if let Some(lane) = state.lanes.get_mut(&self.lane.endpoint_id) {
             lane.sending -= 1;
             lane.body_bytes -= body_bytes;
+            if let Some((rate, bucket)) = lane.tokens.as_mut().filter(|_| !self.has_begun) {
+                bucket.put_back(rate);
+            }
         }
     }
 }
@@ -72,7 +89,7 @@ impl Drop for Permit {
             lane.held -= 1;
         }
         let is_worth_a_look = gate.is_worth_a_look(&mut state, &self.lane);
-        state.prune(self.lane.endpoint_id);
+        state.prune(self.lane.endpoint_id, gate.now());
         let is_empty = state.in_flight == 0;
         drop(state);
         if is_worth_a_look {
@@ -92,12 +109,46 @@ pub(in crate::dispatch) struct ClaimPermits {
     /// The bytes and the number of what was taken out.
     claimed_bytes: usize,
     claimed: usize,
+    /// The last lane that has had its turn, in the order of the round.
+    last_served: Option<EndpointId>,
 }
 
 impl ClaimPermits {
     /// What [`Gate`] has counted already.
-    pub(super) fn new(gate: Arc<Gate>, permits: Vec<(LaneLimit, Vec<Permit>)>, body_bytes: usize) -> Self {
-        ClaimPermits { gate, permits, body_bytes, claimed_bytes: 0, claimed: 0 }
+    pub(super) fn new(
+        gate: Arc<Gate>,
+        permits: Vec<(LaneLimit, Vec<Permit>)>,
+        body_bytes: usize,
+        last_served: Option<EndpointId>,
+    ) -> Self {
+        ClaimPermits { gate, permits, body_bytes, claimed_bytes: 0, claimed: 0, last_served }
+    }
+
+    /// The last lane that has had its turn, in the order of the round.
+    pub(in crate::dispatch) fn last_served(&self) -> Option<EndpointId> {
+        self.last_served
+    }
+
+    /// The lanes in which the right to probe has to be won.
+    pub(in crate::dispatch) fn needing_rights(&self) -> Vec<(EndpointId, TenantId)> {
+        let needing = self.permits.iter().filter(|(lane, _)| lane.needs_right);
+        needing.map(|(lane, _)| (lane.endpoint_id, lane.tenant_id)).collect()
+    }
+
+    /// These rights were won, with the ticket and the version that follow. The permits of the other lanes that need one
+    /// go back.
+    pub(in crate::dispatch) fn keep_won(&mut self, won: &HashMap<EndpointId, (Ticket, u64)>) {
+        self.permits.retain_mut(|(lane, permits)| {
+            if !lane.needs_right {
+                return true;
+            }
+            let Some((ticket, version)) = won.get(&lane.endpoint_id) else { return false };
+            (lane.ticket, lane.circuit_version) = (*ticket, *version);
+            for permit in permits {
+                permit.lane = *lane;
+            }
+            true
+        });
     }
 
     /// How much to claim of which lane.
@@ -105,6 +156,7 @@ impl ClaimPermits {
         let quota = |(lane, permits): &(LaneLimit, Vec<Permit>)| LaneQuota {
             endpoint_id: lane.endpoint_id,
             quota: permits.len(),
+            circuit_version: lane.circuit_version,
         };
         self.permits.iter().map(quota).collect()
     }

@@ -5,7 +5,15 @@ use test_harness::SeededEntropy;
 use super::*;
 
 fn lane(number: u8, in_flight_max: usize) -> LaneLimit {
-    LaneLimit { endpoint_id: EndpointId::from_bytes([number; 16]), tenant_id: TenantId::DEFAULT, in_flight_max }
+    LaneLimit {
+        endpoint_id: EndpointId::from_bytes([number; 16]),
+        tenant_id: TenantId::DEFAULT,
+        in_flight_max,
+        rate: None,
+        ticket: Ticket::default(),
+        circuit_version: 0,
+        needs_right: false,
+    }
 }
 
 fn of_tenant(lane: LaneLimit, tenant: u8) -> LaneLimit {

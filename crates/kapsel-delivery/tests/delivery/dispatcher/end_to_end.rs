@@ -24,6 +24,8 @@ async fn events_reach_a_destination_that_fails_at_first() {
     let now = clock.now();
     let endpoint = EndpointBuilder::new(ids.next::<EndpointId>(now), &destination.url(), now)
         .with(|endpoint| {
+            endpoint.config.circuit.consecutive_failures = 100;
+            endpoint.config.circuit.window_requests = 100;
             endpoint.config.retry = RetryPolicy::Exponential { base_ms: 20, factor: 1.0, cap_ms: 20, attempts_max: 20 };
             endpoint.secrets.headers = vec![("authorization".to_owned(), "Bearer secret".into())];
         })
@@ -33,6 +35,7 @@ async fn events_reach_a_destination_that_fails_at_first() {
     let directory = Arc::new(EndpointDirectory::load(admin).await.unwrap());
     let policy = AddressPolicy::new(vec!["127.0.0.1/32".parse().unwrap()]);
     let deps = Deps {
+        circuits: Arc::clone(&store) as _,
         store: Arc::clone(&store) as Arc<dyn DeliveryStore>,
         directory,
         transport: Arc::new(HttpTransport::new(policy, &HttpSettings::default()).unwrap()),

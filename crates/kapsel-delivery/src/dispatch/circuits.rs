@@ -1,0 +1,336 @@
+//! The circuits of all endpoints as this instance sees them: says who may be sent to, takes outcomes in, and keeps them
+//! in step with the store.
+//!
+//! The rules are in `kapsel_core::circuit`. What stands here is when they are asked and when something is read and
+//! written:
+//!
+//! - Before the first claim, and before the first fresh event is taken over, everything stored is read.
+//! - A task of its own writes changes as they come, and reads every second what other instances have written. An instance
+//!   that takes fresh events over can be so much behind. One that claims cannot: a claim names the version of each lane's
+//!   circuit, and a look at the lanes shows where another one is stored ([`Circuits::catch_up`]).
+//! - The right to probe is won before anything is claimed by it ([`Circuits::win`]).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use kapsel_core::circuit::{Admission, Breaker, Report, Ticket};
+use kapsel_core::{CircuitPolicy, Clock, EndpointId, Entropy, InstanceId, TenantId, Timestamp};
+use kapsel_store::{CircuitStore, Lane, StoreError, StoredCircuit};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use super::Deps;
+use crate::backoff::{Backoff, jittered};
+use crate::unwind;
+
+/// The most circuits in one write.
+const BATCH_MAX: usize = 512;
+/// After so many writes the task looks at something else; what is wanted meanwhile wakes it again.
+const ROUNDS_MAX: usize = 16;
+/// How often it is read what other instances have written.
+const REFRESH_PERIOD: Duration = Duration::from_secs(1);
+/// How far a refresh looks back behind the latest change it knows: as much as clocks may differ and a commit may take.
+const LOOK_BACK: Duration = Duration::from_secs(30);
+const WAIT_BASE: Duration = Duration::from_millis(50);
+const WAIT_CAP: Duration = Duration::from_secs(2);
+
+/// The breakers of this instance.
+pub(super) struct Circuits {
+    store: Arc<dyn CircuitStore>,
+    clock: Arc<dyn Clock>,
+    me: InstanceId,
+    entries: Mutex<HashMap<EndpointId, Entry>>,
+    is_loaded: AtomicBool,
+    /// There is something to write. Apart, so that the task can wait for it without keeping everything alive.
+    wanted: Arc<Notify>,
+}
+
+struct Entry {
+    tenant_id: TenantId,
+    breaker: Breaker,
+}
+
+/// An endpoint as it is seen at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Passage {
+    /// What may be sent.
+    pub(super) admission: Admission,
+    /// What a request that is let through now is sent with.
+    pub(super) ticket: Ticket,
+    /// The version that says so.
+    pub(super) version: u64,
+}
+
+impl Circuits {
+    /// Starts the task that reads and writes. It ends soon after this is dropped.
+    pub(super) fn start(deps: &Deps, runtime: &Handle) -> Arc<Self> {
+        let wanted = Arc::new(Notify::new());
+        let circuits = Arc::new(Circuits {
+            store: Arc::clone(&deps.circuits),
+            clock: Arc::clone(&deps.clock),
+            me: deps.instance,
+            entries: Mutex::default(),
+            is_loaded: AtomicBool::new(false),
+            wanted: Arc::clone(&wanted),
+        });
+        runtime.spawn(keep_in_step(Arc::downgrade(&circuits), wanted, Arc::clone(&deps.entropy)));
+        circuits
+    }
+
+    /// What may be sent to an endpoint under a lease that runs until `lease_until`. Nothing, until what is stored is known.
+    pub(super) fn passage(
+        &self,
+        endpoint_id: EndpointId,
+        policy: &CircuitPolicy,
+        lease_until: Timestamp,
+        now: Timestamp,
+    ) -> Passage {
+        let entries = self.lock();
+        let unknown = Breaker::default();
+        let breaker = entries.get(&endpoint_id).map_or(&unknown, |entry| &entry.breaker);
+        let admission = match self.is_loaded.load(Ordering::Acquire) {
+            true => breaker.admission(self.me, policy, lease_until, now),
+            false => Admission::Blocked,
+        };
+        Passage { admission, ticket: breaker.ticket(), version: breaker.stored().version }
+    }
+
+    /// Whether a request that was let through with this ticket may still be sent.
+    pub(super) fn is_current(&self, endpoint_id: EndpointId, ticket: Ticket) -> bool {
+        let entries = self.lock();
+        let unknown = Breaker::default();
+        entries.get(&endpoint_id).map_or(&unknown, |entry| &entry.breaker).is_current(ticket)
+    }
+
+    /// Takes an outcome in. Returns since when the endpoint has had nothing but failures.
+    pub(super) fn record(
+        &self,
+        endpoint_id: EndpointId,
+        tenant_id: TenantId,
+        report: &Report,
+        policy: &CircuitPolicy,
+    ) -> Option<Timestamp> {
+        let mut entries = self.lock();
+        if report.is_success && !entries.contains_key(&endpoint_id) {
+            // All is well and always was: nothing to remember.
+            return None;
+        }
+        let entry = entries.entry(endpoint_id).or_insert_with(|| Entry { tenant_id, breaker: Breaker::default() });
+        let before = entry.breaker.wants();
+        entry.breaker.record(report, policy);
+        let after = entry.breaker.wants();
+        if let Some(circuit) = after.filter(|_| after != before) {
+            tracing::info!(
+                %endpoint_id,
+                state = %circuit.state,
+                blocked_until = ?circuit.blocked_until,
+                opened_times = circuit.opened_times,
+                "the circuit changes",
+            );
+            self.wanted.notify_one();
+        }
+        entry.breaker.failing_since()
+    }
+
+    /// Reads everything that is stored, once.
+    ///
+    /// # Errors
+    /// Those of the store; it is tried again the next time.
+    pub(super) async fn ensure_loaded(&self) -> Result<(), StoreError> {
+        if !self.is_loaded.load(Ordering::Acquire) {
+            self.refresh(Timestamp::EPOCH).await?;
+            self.is_loaded.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Reads what was written since. Returns when the latest change of all was made.
+    async fn refresh(&self, since: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let changes = self.store.circuit_changes(since).await?;
+        let latest = changes.iter().map(|stored| stored.circuit.changed_at).max();
+        self.adopt(&changes);
+        Ok(latest)
+    }
+
+    /// Reads the circuits of those lanes where another version is stored than the known one.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn catch_up(&self, lanes: &[Lane]) -> Result<(), StoreError> {
+        let differing: Vec<Lane> = {
+            let entries = self.lock();
+            let known = |lane: &Lane| entries.get(&lane.endpoint_id).map_or(0, |entry| entry.breaker.stored().version);
+            lanes.iter().filter(|lane| known(lane) != lane.circuit_version).copied().collect()
+        };
+        if differing.is_empty() {
+            return Ok(());
+        }
+        let read = self.store.circuit_read(differing.iter().map(|lane| lane.endpoint_id).collect()).await?;
+        let versions: HashMap<EndpointId, u64> =
+            read.iter().map(|stored| (stored.endpoint_id, stored.circuit.version)).collect();
+        {
+            // Versions only grow, unless a store was set back to a former state. Then what is known is void.
+            let mut entries = self.lock();
+            for lane in &differing {
+                let stored = versions.get(&lane.endpoint_id).copied().unwrap_or(0).max(lane.circuit_version);
+                if entries.get(&lane.endpoint_id).is_some_and(|entry| entry.breaker.stored().version > stored) {
+                    tracing::warn!(endpoint_id = %lane.endpoint_id, "the stored circuit is older than the known one");
+                    entries.remove(&lane.endpoint_id);
+                }
+            }
+        }
+        self.adopt(&read);
+        Ok(())
+    }
+
+    /// Tries to win the right to probe each of these endpoints until `until`. Returns those for which it was won.
+    ///
+    /// # Errors
+    /// Those of the store; a right that was won all the same is found by [`Circuits::catch_up`].
+    pub(super) async fn win(
+        &self,
+        endpoints: &[(EndpointId, TenantId)],
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<HashMap<EndpointId, (Ticket, u64)>, StoreError> {
+        let rights: Vec<StoredCircuit> = {
+            let entries = self.lock();
+            let right = |(endpoint_id, tenant_id): &(EndpointId, TenantId)| {
+                let breaker = &entries.get(endpoint_id)?.breaker;
+                let circuit = breaker.probe_right(self.me, until, now);
+                Some(StoredCircuit { endpoint_id: *endpoint_id, tenant_id: *tenant_id, circuit })
+            };
+            endpoints.iter().filter_map(right).collect()
+        };
+        if rights.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let written = self.store.circuit_put_if_version(rights.clone()).await?;
+        let won: Vec<StoredCircuit> =
+            rights.iter().zip(&written).filter(|(_, is_written)| **is_written).map(|(right, _)| *right).collect();
+        self.adopt(&won);
+        let entries = self.lock();
+        let proof = |right: &StoredCircuit| {
+            let breaker = &entries.get(&right.endpoint_id)?.breaker;
+            // Somebody may have changed it since, and that may have been read already.
+            let is_held = breaker.stored().version == right.circuit.version;
+            is_held.then(|| (right.endpoint_id, (breaker.ticket(), right.circuit.version)))
+        };
+        Ok(won.iter().filter_map(proof).collect())
+    }
+
+    /// Writes what is to be written, until nothing is left or it was much.
+    ///
+    /// # Errors
+    /// Those of the store; what was not written still is to be.
+    pub(super) async fn flush(&self) -> Result<(), StoreError> {
+        for _ in 0..ROUNDS_MAX {
+            let batch = self.to_write();
+            if batch.is_empty() {
+                break;
+            }
+            let ids: Vec<EndpointId> = batch.iter().map(|stored| stored.endpoint_id).collect();
+            let result = unwind::caught(self.write(&batch)).await;
+            let mut entries = self.lock();
+            for id in ids {
+                if let Some(entry) = entries.get_mut(&id) {
+                    entry.breaker.write_ended();
+                }
+            }
+            drop(entries);
+            result.unwrap_or_else(|unwind::Panicked| Err(StoreError::Unavailable { message: "it panicked", cause: None }))?;
+        }
+        Ok(())
+    }
+
+    fn to_write(&self) -> Vec<StoredCircuit> {
+        let mut entries = self.lock();
+        let mut ids: Vec<EndpointId> =
+            entries.iter().filter(|(_, entry)| entry.breaker.wants().is_some()).map(|(id, _)| *id).collect();
+        // In one order, so that a simulation can be replayed.
+        ids.sort_unstable();
+        let wanted = |endpoint_id| {
+            let entry: &mut Entry = entries.get_mut(&endpoint_id)?;
+            let circuit = entry.breaker.to_write()?;
+            Some(StoredCircuit { endpoint_id, tenant_id: entry.tenant_id, circuit })
+        };
+        ids.into_iter().take(BATCH_MAX).filter_map(wanted).collect()
+    }
+
+    async fn write(&self, batch: &[StoredCircuit]) -> Result<(), StoreError> {
+        let written = self.store.circuit_put_if_version(batch.to_vec()).await?;
+        let (won, lost): (Vec<_>, Vec<_>) = batch.iter().zip(written).partition(|(_, is_written)| *is_written);
+        self.adopt(&won.into_iter().map(|(stored, _)| *stored).collect::<Vec<_>>());
+        if lost.is_empty() {
+            return Ok(());
+        }
+        // Somebody was first, or an earlier try was not in vain.
+        let lost: Vec<EndpointId> = lost.into_iter().map(|(stored, _)| stored.endpoint_id).collect();
+        let read = self.store.circuit_read(lost.clone()).await?;
+        let mut entries = self.lock();
+        for id in lost {
+            if !read.iter().any(|stored| stored.endpoint_id == id) {
+                // The endpoint is gone.
+                entries.remove(&id);
+            }
+        }
+        drop(entries);
+        self.adopt(&read);
+        Ok(())
+    }
+
+    fn adopt(&self, circuits: &[StoredCircuit]) {
+        let now = self.clock.now();
+        let mut entries = self.lock();
+        for StoredCircuit { endpoint_id, tenant_id, circuit } in circuits {
+            let entry = entries
+                .entry(*endpoint_id)
+                .or_insert_with(|| Entry { tenant_id: *tenant_id, breaker: Breaker::default() });
+            entry.breaker.adopt(*circuit, now);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<EndpointId, Entry>> {
+        // Nothing panics while it holds the lock.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes changes as they come and reads those of others, until the circuits are dropped.
+async fn keep_in_step(circuits: Weak<Circuits>, wanted: Arc<Notify>, entropy: Arc<dyn Entropy>) {
+    let mut backoff = Backoff::new(WAIT_BASE, WAIT_CAP);
+    let mut latest = Timestamp::EPOCH;
+    let mut refresh_at = tokio::time::Instant::now() + jittered(REFRESH_PERIOD, &*entropy);
+    loop {
+        tokio::select! {
+            biased;
+            () = wanted.notified() => {}
+            () = tokio::time::sleep_until(refresh_at) => {}
+        }
+        let Some(circuits) = circuits.upgrade() else { return };
+        let mut result = circuits.flush().await;
+        let is_time = refresh_at <= tokio::time::Instant::now();
+        if is_time {
+            refresh_at = tokio::time::Instant::now() + jittered(REFRESH_PERIOD, &*entropy);
+        }
+        if is_time && circuits.is_loaded.load(Ordering::Acquire) {
+            match unwind::caught(circuits.refresh(latest - LOOK_BACK)).await {
+                Ok(Ok(seen)) => latest = latest.max(seen.unwrap_or(latest)),
+                Ok(Err(error)) => result = Err(error),
+                Err(unwind::Panicked) => tracing::error!("reading the circuits panicked"),
+            }
+        }
+        drop(circuits);
+        match result {
+            Ok(()) => backoff.reset(),
+            Err(error) => {
+                let wait = backoff.next(&*entropy);
+                tracing::warn!(error = &error as &dyn std::error::Error, ?wait, "cannot keep the circuits in step");
+                tokio::time::sleep(wait).await;
+                wanted.notify_one();
+            }
+        }
+    }
+}
