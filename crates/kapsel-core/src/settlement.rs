@@ -115,7 +115,15 @@ mod tests {
 
     fn decide_for(outcome: &Outcome, attempts_made: u32) -> Decision {
         let retry = RetryPolicy::default();
-        decide(Inputs { outcome, retry: &retry, retry_statuses: &[], attempts_made, is_given_up: false, now: NOW, jitter: 0.5 })
+        decide(Inputs {
+            outcome,
+            retry: &retry,
+            retry_statuses: &[],
+            attempts_made,
+            is_given_up: false,
+            now: NOW,
+            jitter: 0.5,
+        })
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kapsel_core::{Circuit, EndpointId, InstanceId, TenantId, Timestamp};
-use kapsel_store::{CircuitStore, StoredCircuit, StoreError};
+use kapsel_store::{CircuitStore, StoreError, StoredCircuit};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -26,9 +26,8 @@ impl CircuitStore for PostgresStore {
 
     async fn circuit_read(&self, endpoints: Vec<EndpointId>) -> Result<Vec<StoredCircuit>, StoreError> {
         let endpoints: Vec<Uuid> = endpoints.iter().map(StoredId::stored).collect();
-        let read = |session: Arc<Session>| async move {
-            circuits(&session.query(&sql::CIRCUIT_READ, &[&endpoints]).await?)
-        };
+        let read =
+            |session: Arc<Session>| async move { circuits(&session.query(&sql::CIRCUIT_READ, &[&endpoints]).await?) };
         self.claim().with(read).await
     }
 

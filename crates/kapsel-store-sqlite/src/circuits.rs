@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use kapsel_core::{Circuit, EndpointId, InstanceId, TenantId, Timestamp};
-use kapsel_store::{CircuitStore, StoredCircuit, StoreError};
+use kapsel_store::{CircuitStore, StoreError, StoredCircuit};
 use rusqlite::{Connection, Row, Statement, params};
 
 use crate::error::Failure;

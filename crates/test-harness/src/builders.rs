@@ -7,8 +7,8 @@ use kapsel_core::endpoint::{
 use kapsel_core::idempotency::IdempotencyPolicy;
 use kapsel_core::signature::VerificationScheme;
 use kapsel_core::{
-    CircuitPolicy, Endpoint, EndpointConfig, EndpointId, EndpointSecrets, EndpointStatus, Event, EventId, HeaderBlock, RetryPolicy,
-    TenantId, Timestamp,
+    CircuitPolicy, Endpoint, EndpointConfig, EndpointId, EndpointSecrets, EndpointStatus, Event, EventId, HeaderBlock,
+    RetryPolicy, TenantId, Timestamp,
 };
 use sha2::{Digest, Sha256};
 

@@ -15,7 +15,7 @@ use kapsel_core::{AddressPolicy, DestinationUrl, Endpoint, EndpointConfig, Endpo
 use serde_json::Value;
 
 use super::fields::{Object, Problems};
-use super::{policy_input, secret_input};
+use super::{limits_input, policy_input, secret_input};
 use crate::problem::Problem;
 
 /// The longest name, in characters.
@@ -30,6 +30,9 @@ const FIELDS: &[&str] = &[
     "retry_statuses",
     "timeout_seconds",
     "max_in_flight",
+    "rate_limit",
+    "circuit",
+    "disable_after_seconds",
     "headers",
     "signing_secret",
     "max_retries",
@@ -84,6 +87,9 @@ fn read_root(
     let retry_statuses = policy_input::retry_statuses(root);
     let timeout_seconds = root.whole("timeout_seconds", 1..=TIMEOUT_SECONDS_MAX);
     let max_in_flight = root.whole("max_in_flight", 1..=MAX_IN_FLIGHT_MAX);
+    let rate_limit = limits_input::rate_limit(root, problems);
+    let circuit = limits_input::circuit(root, problems);
+    let disable_after_seconds = limits_input::disable_after_seconds(root);
     let headers = secret_input::headers(root, problems, present_secrets);
     let signing = secret_input::signing(root, problems, present_secrets, || generate_secret(context.entropy));
     let is_enabled = root.word("status", &[("enabled", true), ("disabled", false)]);
@@ -99,6 +105,9 @@ fn read_root(
             retry_statuses,
             timeout_seconds: timeout_seconds.unwrap_or(TIMEOUT_SECONDS_DEFAULT),
             max_in_flight: max_in_flight.unwrap_or(MAX_IN_FLIGHT_DEFAULT),
+            rate_limit,
+            circuit: circuit?,
+            disable_after_seconds,
         },
         secrets: EndpointSecrets { verification: verification_secrets, signing, headers },
         is_enabled,

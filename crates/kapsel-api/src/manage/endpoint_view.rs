@@ -6,7 +6,9 @@ use http::request::Parts;
 use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::idempotency::IdempotencyMode;
 use kapsel_core::signature::VerificationScheme;
-use kapsel_core::{Endpoint, EndpointId, EndpointStatus, RetryPolicy, Timestamp};
+use kapsel_core::{
+    Circuit, CircuitPolicy, CircuitState, Endpoint, EndpointId, EndpointStatus, RateLimit, RetryPolicy, Timestamp,
+};
 use serde::Serialize;
 
 use super::auth;
@@ -27,6 +29,12 @@ pub(crate) struct EndpointView<'a> {
     retry_statuses: &'a [u16],
     timeout_seconds: u32,
     max_in_flight: u32,
+    rate_limit: Option<RateLimit>,
+    circuit: CircuitPolicy,
+    disable_after_seconds: Option<u32>,
+    circuit_state: CircuitState,
+    /// Until when nothing is sent, except to see whether the destination has recovered.
+    blocked_until: Option<Timestamp>,
     /// Each with `null` for its value, which on `PUT` keeps the value: so what was read can be sent back.
     headers: BTreeMap<&'a str, ()>,
     created_at: Timestamp,
@@ -59,8 +67,8 @@ enum RetryView<'a> {
 }
 
 impl<'a> EndpointView<'a> {
-    /// Shows `endpoint`; its ingest URL begins with `base_url`.
-    pub(crate) fn new(endpoint: &'a Endpoint, base_url: &str) -> Self {
+    /// Shows `endpoint` with its circuit as of `now`; its ingest URL begins with `base_url`.
+    pub(crate) fn new(endpoint: &'a Endpoint, circuit: &Circuit, now: Timestamp, base_url: &str) -> Self {
         let Endpoint { id, config, secrets, status, created_at, updated_at, version, .. } = endpoint;
         let (status, disabled_reason) = match status {
             EndpointStatus::Enabled => ("enabled", None),
@@ -82,6 +90,11 @@ impl<'a> EndpointView<'a> {
             retry_statuses: &config.retry_statuses,
             timeout_seconds: config.timeout_seconds,
             max_in_flight: config.max_in_flight,
+            rate_limit: config.rate_limit,
+            circuit: config.circuit,
+            disable_after_seconds: config.disable_after_seconds,
+            circuit_state: circuit.state_at(now),
+            blocked_until: circuit.blocked_until.filter(|until| now < *until),
             headers: secrets.headers.iter().map(|(name, _)| (name.as_str(), ())).collect(),
             created_at: *created_at,
             updated_at: *updated_at,

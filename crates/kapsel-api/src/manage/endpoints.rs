@@ -1,5 +1,6 @@
 //! `/v1/endpoints`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use http::HeaderValue;
 use http::header::{ETAG, LOCATION};
 use http::request::Parts;
 use kapsel_core::endpoint::DisabledReason;
-use kapsel_core::{Endpoint, EndpointId, EndpointStatus, ErrorCode};
+use kapsel_core::{Circuit, Endpoint, EndpointId, EndpointStatus, ErrorCode, TenantId};
 use kapsel_store::StoreError;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
@@ -51,7 +52,8 @@ pub(crate) async fn create(
     refresh_directory(&shared).await;
 
     let signing_secret = endpoint.secrets.signing.first().map(|signing| signing.key.expose_secret());
-    let view = EndpointView::new(&endpoint, &base_url(&shared, &parts)).with_signing_secret(signing_secret);
+    let base_url = base_url(&shared, &parts);
+    let view = EndpointView::new(&endpoint, &Circuit::default(), now, &base_url).with_signing_secret(signing_secret);
     let mut response = with_etag(problem::json(Reply::Created, &view), &endpoint);
     if let Ok(location) = HeaderValue::try_from(format!("/v1/endpoints/{}", endpoint.id)) {
         response.headers_mut().insert(LOCATION, location);
@@ -69,7 +71,13 @@ pub(crate) async fn list(
     let paging = Query::read(&parts.uri, &[])?.finish::<EndpointId>()?;
     let rows = shared.store.endpoint_list(principal.tenant_id, paging.after, paging.rows()).await?;
     let base_url = base_url(&shared, &parts);
-    let list = paging.list(rows.iter().collect(), |row| row.id, |row| EndpointView::new(row, &base_url));
+    let circuits = circuits(&shared, principal.tenant_id, rows.iter().map(|row| row.id).collect()).await?;
+    let now = shared.clock.now();
+    let list = paging.list(
+        rows.iter().collect(),
+        |row| row.id,
+        |row| EndpointView::new(row, &circuits.get(&row.id).copied().unwrap_or_default(), now, &base_url),
+    );
     Ok(problem::json(Reply::Ok, &list))
 }
 
@@ -82,7 +90,8 @@ pub(crate) async fn show(
     let (parts, _) = request.into_parts();
     let id = path_id(&parts)?;
     let endpoint = shared.store.endpoint_get(principal.tenant_id, id).await?;
-    Ok(shown(&shared, &parts, &endpoint))
+    let circuit = circuit(&shared, &endpoint).await?;
+    Ok(shown(&shared, &parts, &endpoint, &circuit))
 }
 
 /// `PUT /v1/endpoints/{id}`.
@@ -98,13 +107,21 @@ pub(crate) async fn replace(
         let present = shared.store.endpoint_get(principal.tenant_id, id).await?;
         if_match.check(present.version)?;
         let changed = changed(&shared, &present, &body)?;
+        let is_enabled_anew = changed.status == EndpointStatus::Enabled && present.status != EndpointStatus::Enabled;
+        if is_enabled_anew {
+            // Whoever enables it says that its destination works: what was known of failures is void. First, so that
+            // the next failure does not disable it at once.
+            shared.circuits.circuit_reset(principal.tenant_id, id, shared.clock.now()).await?;
+        }
+        // Read before, so that nothing can fail any more once it is changed.
+        let circuit = circuit(&shared, &present).await?;
         match shared.store.endpoint_update_if_version(changed.clone(), present.version).await {
             Ok(()) => {
                 refresh_directory(&shared).await;
-                if changed.status == EndpointStatus::Enabled && present.status != EndpointStatus::Enabled {
+                if is_enabled_anew {
                     (shared.wake_delivery)();
                 }
-                return Ok(shown(&shared, &parts, &changed));
+                return Ok(shown(&shared, &parts, &changed, &circuit));
             }
             // Somebody changed it meanwhile. With a version named, the next look will say so.
             Err(StoreError::Conflict(_)) => {}
@@ -154,9 +171,24 @@ fn context(shared: &Shared) -> Context<'_> {
     Context { address_policy: &shared.settings.address_policy, entropy: &*shared.entropy }
 }
 
-fn shown(shared: &Shared, parts: &Parts, endpoint: &Endpoint) -> Response {
-    let view = EndpointView::new(endpoint, &base_url(shared, parts));
+fn shown(shared: &Shared, parts: &Parts, endpoint: &Endpoint, circuit: &Circuit) -> Response {
+    let view = EndpointView::new(endpoint, circuit, shared.clock.now(), &base_url(shared, parts));
     with_etag(problem::json(Reply::Ok, &view), endpoint)
+}
+
+async fn circuit(shared: &Shared, endpoint: &Endpoint) -> Result<Circuit, Problem> {
+    let circuits = circuits(shared, endpoint.tenant_id, vec![endpoint.id]).await?;
+    Ok(circuits.get(&endpoint.id).copied().unwrap_or_default())
+}
+
+/// The circuits of these endpoints; those that never changed are not among them.
+async fn circuits(
+    shared: &Shared,
+    tenant_id: TenantId,
+    endpoints: Vec<EndpointId>,
+) -> Result<HashMap<EndpointId, Circuit>, Problem> {
+    let stored = shared.circuits.circuit_list(tenant_id, endpoints).await?;
+    Ok(stored.into_iter().map(|stored| (stored.endpoint_id, stored.circuit)).collect())
 }
 
 fn with_etag(mut response: Response, endpoint: &Endpoint) -> Response {

@@ -11,6 +11,7 @@ mod endpoints;
 mod event_view;
 mod events;
 mod fields;
+mod limits_input;
 mod policy_input;
 mod preconditions;
 mod query;

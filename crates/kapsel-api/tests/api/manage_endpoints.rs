@@ -1,10 +1,12 @@
 //! Creating, reading, changing and deleting endpoints.
 
+use std::time::Duration;
+
 use http::Method;
-use kapsel_core::TenantId;
 use kapsel_core::endpoint::{DisabledReason, EndpointStatus};
 use kapsel_core::signature::VerificationScheme;
-use kapsel_store::AdminStore as _;
+use kapsel_core::{Circuit, CircuitState, Clock as _, TenantId};
+use kapsel_store::{AdminStore as _, CircuitStore as _, StoredCircuit};
 use serde_json::{Value, json};
 use test_harness::builders::SIGNING_SECRET;
 
@@ -49,6 +51,14 @@ async fn a_new_endpoint_is_shown_whole_and_takes_webhooks_in_at_once() {
         "retry_statuses": [],
         "timeout_seconds": 30,
         "max_in_flight": 64,
+        "rate_limit": null,
+        "circuit": {
+            "consecutive_failures": 5, "failure_percent": 50, "window_requests": 10, "open_seconds": 30,
+            "open_seconds_max": 600, "probes": 2, "successes": 3,
+        },
+        "disable_after_seconds": 432_000,
+        "circuit_state": "closed",
+        "blocked_until": null,
         "headers": {},
         "created_at": "2026-01-01T00:00:00.000Z",
         "updated_at": "2026-01-01T00:00:00.000Z",
@@ -80,6 +90,9 @@ async fn everything_that_is_set_is_shown_except_secrets() {
         "retry_statuses": [409, 404, 409],
         "timeout_seconds": 45,
         "max_in_flight": 1_000,
+        "rate_limit": {"per_second": 2.5},
+        "circuit": {"open_seconds": 900, "probes": 1},
+        "disable_after_seconds": null,
         "headers": {"Authorization": "Bearer outgoing-1", "X-Env": "prod"},
         "signing_secret": SIGNING_SECRET,
     });
@@ -102,6 +115,15 @@ async fn everything_that_is_set_is_shown_except_secrets() {
         ("retry_statuses", json!([404, 409])),
         ("timeout_seconds", json!(45)),
         ("max_in_flight", json!(1_000)),
+        ("rate_limit", json!({"per_second": 2.5, "burst": 3})),
+        (
+            "circuit",
+            json!({
+                "consecutive_failures": 5, "failure_percent": 50, "window_requests": 10, "open_seconds": 900,
+                "open_seconds_max": 900, "probes": 1, "successes": 3,
+            }),
+        ),
+        ("disable_after_seconds", json!(null)),
         ("headers", json!({"authorization": null, "x-env": null})),
     ];
     for (field, value) in expected {
@@ -336,4 +358,55 @@ async fn a_store_that_is_away_is_told_from_a_wrong_request() {
     let answer = create(&app, json!({"url": "https://a.example/"})).await;
     answer.expect_error(503, "E3001");
     assert!(!answer.text().contains("secret-internal-detail"));
+}
+
+/// An endpoint's circuit as its failures have left it.
+async fn open_circuit(app: &App, id: &str) -> Circuit {
+    let now = app.clock.now();
+    let circuit = Circuit {
+        state: CircuitState::Open,
+        blocked_until: Some(now + Duration::from_secs(30)),
+        opened_at: Some(now),
+        opened_times: 1,
+        failing_since: Some(now),
+        changed_at: now,
+        version: 1,
+        ..Circuit::default()
+    };
+    let stored = StoredCircuit { endpoint_id: id.parse().unwrap(), tenant_id: TenantId::DEFAULT, circuit };
+    assert_eq!(app.store.circuit_put_if_version(vec![stored]).await.unwrap(), [true]);
+    circuit
+}
+
+#[tokio::test]
+async fn the_state_of_the_circuit_is_shown_and_goes_with_time() {
+    let app = App::new().await;
+    let id = created(&app, json!({"url": "https://a.example/"})).await;
+    open_circuit(&app, &id).await;
+    for (after, state, blocked_until) in
+        [(0, "open", json!("2026-01-01T00:00:30.000Z")), (30, "half_open", Value::Null)]
+    {
+        app.clock.advance(Duration::from_secs(after));
+        for shown in [
+            app.get(&format!("/v1/endpoints/{id}")).await.json(),
+            app.get("/v1/endpoints").await.json()["data"][0].clone(),
+        ] {
+            assert_eq!((&shown["circuit_state"], &shown["blocked_until"]), (&json!(state), &blocked_until));
+        }
+    }
+}
+
+#[tokio::test]
+async fn enabling_an_endpoint_forgets_its_failures() {
+    let app = App::new().await;
+    let id = created(&app, json!({"url": "https://a.example/"})).await;
+    let circuit = open_circuit(&app, &id).await;
+    let stored = async || app.store.circuit_read(vec![id.parse().unwrap()]).await.unwrap()[0].circuit;
+    put(&app, &id, &[], json!({"url": "https://b.example/"})).await;
+    assert_eq!(stored().await, circuit, "a change of settings leaves it as it is");
+    let answer = put(&app, &id, &[], json!({"url": "https://b.example/", "status": "disabled"})).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["circuit_state"]), (200, &json!("open")));
+    let answer = put(&app, &id, &[], json!({"url": "https://b.example/", "status": "enabled"})).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["circuit_state"]), (200, &json!("closed")));
+    assert_eq!(stored().await, circuit.reset(app.clock.now()));
 }

@@ -93,7 +93,13 @@ impl Breaker {
     }
 
     /// What `me` may send at `now`, under a lease that runs until `lease_until`.
-    pub fn admission(&self, me: InstanceId, policy: &CircuitPolicy, lease_until: Timestamp, now: Timestamp) -> Admission {
+    pub fn admission(
+        &self,
+        me: InstanceId,
+        policy: &CircuitPolicy,
+        lease_until: Timestamp,
+        now: Timestamp,
+    ) -> Admission {
         let circuit = self.present();
         let is_settled = self.wanted.is_none();
         match circuit.state {
@@ -166,6 +172,15 @@ impl Breaker {
                 let (state, blocked_until) = (CircuitState::Open, Some(report.now + wait));
                 self.change(Circuit { state, blocked_until, prober: None, ..self.present() }, report.now);
             }
+        }
+    }
+
+    /// Gives the right to probe up, if `me` has it: anybody may win it from `now` on.
+    pub fn give_right_up(&mut self, me: InstanceId, now: Timestamp) {
+        let present = self.present();
+        if present.state == CircuitState::HalfOpen && present.prober == Some(me) {
+            let (state, blocked_until) = (CircuitState::Open, Some(now));
+            self.change(Circuit { state, blocked_until, prober: None, ..present }, now);
         }
     }
 
@@ -261,9 +276,8 @@ impl Breaker {
 
     /// Starts counting anew where a change makes the old count void.
     fn entered(&mut self, before: Circuit, after: Circuit) {
-        let has_moved = before.state != after.state
-            || before.prober != after.prober
-            || before.opened_times != after.opened_times;
+        let has_moved =
+            before.state != after.state || before.prober != after.prober || before.opened_times != after.opened_times;
         let pauses = after.state == CircuitState::Closed && after.blocked_until > before.blocked_until;
         if !has_moved && !pauses {
             return;

@@ -1,5 +1,6 @@
 //! When a circuit opens, for how long, and what closes it again.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,18 @@ impl CircuitPolicy {
     pub const OPEN_SECONDS_MAX: u32 = 86_400;
     /// The most probes, and the most successes that can be asked for.
     pub const PROBES_MAX: u32 = 100;
+
+    /// The smallest and the largest number that makes sense for a field; `None` if there is no such field.
+    pub fn range(field: &str) -> Option<RangeInclusive<u32>> {
+        Some(match field {
+            "consecutive_failures" => 1..=Self::WINDOW_MAX,
+            "failure_percent" => 1..=100,
+            "window_requests" => 2..=Self::WINDOW_MAX,
+            "open_seconds" | "open_seconds_max" => 1..=Self::OPEN_SECONDS_MAX,
+            "probes" | "successes" => 1..=Self::PROBES_MAX,
+            _ => return None,
+        })
+    }
 }
 
 impl Default for CircuitPolicy {
@@ -80,18 +93,18 @@ impl CircuitPolicy {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn validate(&self) -> Result<(), InvalidCircuitPolicy> {
-        let ranges = [
-            ("consecutive_failures", self.consecutive_failures, 1, Self::WINDOW_MAX),
-            ("failure_percent", self.failure_percent, 1, 100),
-            ("window_requests", self.window_requests, 2, Self::WINDOW_MAX),
-            ("open_seconds", self.open_seconds, 1, Self::OPEN_SECONDS_MAX),
-            ("open_seconds_max", self.open_seconds_max, 1, Self::OPEN_SECONDS_MAX),
-            ("probes", self.probes, 1, Self::PROBES_MAX),
-            ("successes", self.successes, 1, Self::PROBES_MAX),
+        let fields = [
+            ("consecutive_failures", self.consecutive_failures),
+            ("failure_percent", self.failure_percent),
+            ("window_requests", self.window_requests),
+            ("open_seconds", self.open_seconds),
+            ("open_seconds_max", self.open_seconds_max),
+            ("probes", self.probes),
+            ("successes", self.successes),
         ];
-        for (field, value, min, max) in ranges {
-            if !(min..=max).contains(&value) {
-                return Err(InvalidCircuitPolicy::OutOfRange { field, min, max });
+        for (field, value) in fields {
+            if let Some(range) = Self::range(field).filter(|range| !range.contains(&value)) {
+                return Err(InvalidCircuitPolicy::OutOfRange { field, min: *range.start(), max: *range.end() });
             }
         }
         if self.open_seconds_max < self.open_seconds {
@@ -122,7 +135,8 @@ mod tests {
         for unit in [0.0, 0.5, 1.0] {
             assert!((seconds(1, unit) - 30.0).abs() < 1e-9, "the first one is exact");
         }
-        for (times, nominal) in [(2, 60.0), (3, 120.0), (4, 240.0), (5, 480.0), (6, 600.0), (7, 600.0), (1_000, 600.0)] {
+        for (times, nominal) in [(2, 60.0), (3, 120.0), (4, 240.0), (5, 480.0), (6, 600.0), (7, 600.0), (1_000, 600.0)]
+        {
             assert!((seconds(times, 0.0) - nominal).abs() < 1e-9, "{times}");
             assert!((seconds(times, 1.0) - nominal * 1.25).abs() < 1e-6, "{times}");
         }

@@ -240,9 +240,18 @@ impl Circuits {
                 }
             }
             drop(entries);
-            result.unwrap_or_else(|unwind::Panicked| Err(StoreError::Unavailable { message: "it panicked", cause: None }))?;
+            result.unwrap_or_else(|unwind::Panicked| {
+                Err(StoreError::Unavailable { message: "it panicked", cause: None })
+            })?;
         }
         Ok(())
+    }
+
+    /// Gives back what this instance has the right to probe, so that nobody has to wait until that ends.
+    pub(super) fn give_rights_up(&self, now: Timestamp) {
+        for entry in self.lock().values_mut() {
+            entry.breaker.give_right_up(self.me, now);
+        }
     }
 
     fn to_write(&self) -> Vec<StoredCircuit> {

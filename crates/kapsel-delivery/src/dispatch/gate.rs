@@ -11,7 +11,7 @@
 //! - the requests to one endpoint in a time (`rate_limit` of its configuration). A permit takes a token, and gives it back
 //!   if it ends without a request;
 //! - a fair share: beyond its first one, an endpoint may hold as many permits (and body bytes) as are still free, and
-//!   its tenant eight times as many. So a lone endpoint can have half of everything, and of endpoints that hang each
+//!   a tenant, beyond its first one, eight times as many, so that a ninth is left however many endpoints it has. So a lone endpoint can have half of everything, and of endpoints that hang each
 //!   gets less than the one before it, which leaves something to those that work. (Switches share their buffers in
 //!   this way: Choudhury and Hahne, "Dynamic queue length thresholds", 1998.)
 //!
@@ -320,7 +320,8 @@ impl Gate {
         if sending >= lane.in_flight_max.max(1) || !has_token {
             return Some(Refusal::Lane);
         }
-        let is_fair = held == 0 || (held <= free && held_by_tenant <= free.saturating_mul(TENANT_SHARE));
+        let is_fair =
+            (held == 0 || held <= free) && (held_by_tenant == 0 || held_by_tenant <= free.saturating_mul(TENANT_SHARE));
         // What is free is shared, but a lane that holds nothing may have one body of any size that fits.
         let bytes_fit = body_bytes <= free_bytes && (held_bytes == 0 || held_bytes <= free_bytes - body_bytes);
         (free == 0 || !is_fair || !bytes_fit).then_some(Refusal::Shared)

@@ -29,7 +29,9 @@ use std::time::Duration;
 use http::HeaderValue;
 use kapsel_core::circuit::Admission;
 use kapsel_core::{Clock, EndpointId, Entropy, IdGenerator, InstanceId, Lease, LeaseToken, Timestamp};
-use kapsel_store::{CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointDirectory, Handoff, Lane, StoreError};
+use kapsel_store::{
+    CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointDirectory, Handoff, Lane, StoreError,
+};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
@@ -314,6 +316,7 @@ impl Dispatcher {
             self.shared.stop.send_replace(true);
             let _ = tokio::time::timeout(FLUSH_LIMIT, gate.emptied()).await;
         }
+        self.shared.circuits.give_rights_up(self.shared.deps.clock.now());
         if let Ok(Err(error)) = tokio::time::timeout(FLUSH_LIMIT, self.shared.circuits.flush()).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "changes of circuits were not stored");
         }

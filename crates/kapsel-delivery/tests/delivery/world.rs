@@ -13,8 +13,8 @@ use kapsel_core::{
 };
 use kapsel_delivery::{DeliverySettings, Deps, Dispatcher, OutboundRequest, Transport};
 use kapsel_store::{
-    AdminStore, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointDirectory, EventDetail, Handoff, IngestStore,
-    LaneScan, MemoryStore, NewDelivery, NewEvent, Settled, Settlement, Slot, StoreError,
+    AdminStore, CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointDirectory, EventDetail, Handoff,
+    IngestStore, LaneScan, MemoryStore, NewDelivery, NewEvent, Settled, Settlement, Slot, StoreError, StoredCircuit,
 };
 use test_harness::{EndpointBuilder, EventBuilder, SeededEntropy, TokioClock};
 use tokio::sync::{Notify, watch};
@@ -178,6 +178,7 @@ pub(crate) struct FaultyStore {
     always: Mutex<Option<Fault>>,
     scan_faults: Mutex<usize>,
     lost_claims: Mutex<usize>,
+    lost_circuit_writes: Mutex<usize>,
     /// Settlements and releases written, and claims made, since the start.
     pub written: watch::Sender<usize>,
     pub settle_calls: watch::Sender<usize>,
@@ -202,6 +203,11 @@ impl FaultyStore {
         *self.lost_claims.lock().unwrap() = count;
     }
 
+    /// The next writes of circuits are made, but the caller is told that they failed.
+    pub(crate) fn lose_circuit_writes(&self, count: usize) {
+        *self.lost_circuit_writes.lock().unwrap() = count;
+    }
+
     /// Waits until so many settlements and releases were written.
     pub(crate) async fn wait_for_written(&self, count: usize) {
         self.written.subscribe().wait_for(|so_far| *so_far >= count).await.unwrap();
@@ -212,7 +218,38 @@ impl FaultyStore {
     }
 }
 
-kapsel_store::delegate_circuit_store!(FaultyStore, inner);
+#[async_trait]
+impl CircuitStore for FaultyStore {
+    async fn circuit_put_if_version(&self, batch: Vec<StoredCircuit>) -> Result<Vec<bool>, StoreError> {
+        let written = self.inner.circuit_put_if_version(batch).await;
+        let mut lost = self.lost_circuit_writes.lock().unwrap();
+        if *lost > 0 {
+            *lost -= 1;
+            return Err(FaultyStore::unavailable());
+        }
+        written
+    }
+
+    async fn circuit_changes(&self, since: Timestamp) -> Result<Vec<StoredCircuit>, StoreError> {
+        self.inner.circuit_changes(since).await
+    }
+
+    async fn circuit_read(&self, endpoints: Vec<EndpointId>) -> Result<Vec<StoredCircuit>, StoreError> {
+        self.inner.circuit_read(endpoints).await
+    }
+
+    async fn circuit_list(
+        &self,
+        tenant: TenantId,
+        endpoints: Vec<EndpointId>,
+    ) -> Result<Vec<StoredCircuit>, StoreError> {
+        self.inner.circuit_list(tenant, endpoints).await
+    }
+
+    async fn circuit_reset(&self, tenant_id: TenantId, id: EndpointId, now: Timestamp) -> Result<(), StoreError> {
+        self.inner.circuit_reset(tenant_id, id, now).await
+    }
+}
 
 #[async_trait]
 impl DeliveryStore for FaultyStore {
@@ -325,6 +362,7 @@ impl World {
             always: Mutex::default(),
             scan_faults: Mutex::default(),
             lost_claims: Mutex::default(),
+            lost_circuit_writes: Mutex::default(),
             written: watch::Sender::new(0),
             settle_calls: watch::Sender::new(0),
             claims: Mutex::default(),

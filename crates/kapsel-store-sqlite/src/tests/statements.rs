@@ -10,7 +10,8 @@ use crate::migrate::{MIGRATIONS, SPOOL_MIGRATIONS, migrate};
 use crate::statements::{self as sql, ALL, SHAPES, Scope};
 
 /// Tables whose rows belong to a tenant.
-const TENANT_TABLES: &[&str] = &["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes", "circuits"];
+const TENANT_TABLES: &[&str] =
+    &["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes", "circuits"];
 
 /// The databases that statements are written for.
 struct Schemas {

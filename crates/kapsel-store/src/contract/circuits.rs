@@ -70,9 +70,7 @@ pub async fn circuit_is_put_only_over_the_version_before(world: World) {
 /// The right to probe is won by one: of several that write the same version at once, one gets through.
 pub async fn concurrent_puts_of_one_version_let_one_through(world: World) {
     let endpoint = world.endpoint().await;
-    let mut version = 0;
-    for _ in 0..5 {
-        version += 1;
+    for version in 1..=5 {
         let rivals: Vec<_> = (0..8)
             .map(|_| {
                 let store = Arc::clone(&world.store);

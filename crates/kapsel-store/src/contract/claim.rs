@@ -19,8 +19,7 @@ pub async fn claim_is_exclusive(world: World) {
     let claimers: Vec<_> = (0..8)
         .map(|_| {
             let (store, now, lease) = (Arc::clone(&world.store), world.now(), world.lease_of(world.instance_id()));
-            let lanes: Vec<_> =
-                endpoints.iter().map(|endpoint| LaneQuota::without_circuit(endpoint.id, 7)).collect();
+            let lanes: Vec<_> = endpoints.iter().map(|endpoint| LaneQuota::without_circuit(endpoint.id, 7)).collect();
             tokio::spawn(async move {
                 let mut claimed = Vec::new();
                 for round in 0.. {

@@ -16,8 +16,8 @@ use test_harness::{EndpointBuilder, EventBuilder, SeededEntropy, TestClock};
 
 use super::Fixture;
 use crate::{
-    ClaimRequest, ClaimedDelivery, EventDetail, EventFilter, EventSummary, Ingested, LaneQuota, LaneScan, NewDelivery, NewEvent,
-    Settled, Settlement, StatusSet, Store, StoreError,
+    ClaimRequest, ClaimedDelivery, EventDetail, EventFilter, EventSummary, Ingested, LaneQuota, LaneScan, NewDelivery,
+    NewEvent, Settled, Settlement, StatusSet, Store, StoreError,
 };
 
 /// How long leases run unless a case says otherwise.

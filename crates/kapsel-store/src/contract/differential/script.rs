@@ -9,8 +9,9 @@ use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::idempotency::IdempotencyKey;
 use kapsel_core::settlement::{Decision, Next};
 use kapsel_core::{
-    Attempt, Circuit, CircuitState, Clock as _, DeliveryState, Endpoint, EndpointId, EndpointStatus, Entropy as _, EventId, FailureKind,
-    FinalReason, HeaderBlock, IdGenerator, InstanceId, Lease, LeaseToken, Outcome, ResponseHead, TenantId, Timestamp,
+    Attempt, Circuit, CircuitState, Clock as _, DeliveryState, Endpoint, EndpointId, EndpointStatus, Entropy as _,
+    EventId, FailureKind, FinalReason, HeaderBlock, IdGenerator, InstanceId, Lease, LeaseToken, Outcome, ResponseHead,
+    TenantId, Timestamp,
 };
 use test_harness::{EndpointBuilder, EventBuilder, SeededEntropy, TestClock};
 
@@ -334,7 +335,8 @@ impl Script {
         let mut lanes = Vec::new();
         for (_, endpoint_id) in self.endpoints.iter().chain(self.deleted.last()) {
             if self.chance(60) {
-                let circuit_version = self.circuit_of(reference, *endpoint_id).await.version + u64::from(self.chance(5));
+                let circuit_version =
+                    self.circuit_of(reference, *endpoint_id).await.version + u64::from(self.chance(5));
                 let lane = LaneQuota { endpoint_id: *endpoint_id, quota: self.index(5), circuit_version };
                 lanes.insert(self.index(lanes.len() + 1), lane);
             }
