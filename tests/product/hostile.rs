@@ -32,6 +32,8 @@ async fn hostile_destinations_block_nobody_and_grow_nothing() {
                 "url": destination.url(),
                 "timeout_seconds": 5,
                 "retry": {"base_seconds": 0.05, "max_attempts": 2},
+                // Here every single outcome is looked at; that failures stop the sending is tested elsewhere.
+                "circuit": {"consecutive_failures": 1_000, "failure_percent": 100, "window_requests": 1_000},
             }))
             .await;
         let url = endpoint["ingest_url"].as_str().unwrap();

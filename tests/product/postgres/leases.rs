@@ -33,6 +33,8 @@ async fn no_delivery_is_made_twice_while_leases_hold() {
             "url": destination.url(),
             "max_in_flight": 4,
             "retry": {"base_seconds": 0.05, "factor": 1, "max_attempts": 50},
+            // The planned failures shall all be made.
+            "circuit": {"consecutive_failures": 1_000, "failure_percent": 100, "window_requests": 1_000},
         });
         let id = fleet.create_endpoint(endpoint).await;
         urls.push(fleet.ingest_urls(&id));
