@@ -27,12 +27,7 @@ pub struct Destinations {
 
 impl Destinations {
     /// None yet.
-    pub fn new(
-        seed: u64,
-        oracles: Arc<Oracles>,
-        totals: Arc<Mutex<Totals>>,
-        timeline: Arc<Timeline>,
-    ) -> Arc<Self> {
+    pub fn new(seed: u64, oracles: Arc<Oracles>, totals: Arc<Mutex<Totals>>, timeline: Arc<Timeline>) -> Arc<Self> {
         Arc::new(Destinations { moods: Mutex::default(), chance: SeededEntropy::new(seed), oracles, totals, timeline })
     }
 

@@ -9,13 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kapsel_core::{
-    DeliveryRef, Endpoint, EndpointId, EventId, InstanceId, Lease, TenantId, Timestamp,
-};
+use kapsel_core::{DeliveryRef, Endpoint, EndpointId, EventId, InstanceId, Lease, TenantId, Timestamp};
 use kapsel_store::{
     AdminStore, ChangeSeq, CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointChange, EventDetail,
-    EventFilter, EventSummary, IngestStore, Ingested, LaneScan, MemoryStore, NewEvent, Settled, Settlement,
-    StoreError, StoredCircuit,
+    EventFilter, EventSummary, IngestStore, Ingested, LaneScan, MemoryStore, NewEvent, Settled, Settlement, StoreError,
+    StoredCircuit,
 };
 use test_harness::SeededEntropy;
 

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kapsel_core::{
-    Clock, DeliveryRef, Endpoint, Entropy, EventId, IdGenerator, InstanceId, Timestamp,
-};
+use kapsel_core::{Clock, DeliveryRef, Endpoint, Entropy, EventId, IdGenerator, InstanceId, Timestamp};
 use kapsel_delivery::{DeliverySettings, Deps, Dispatcher, Janitor};
 use kapsel_store::{
     ClaimedDelivery, DeliveryStore as _, EndpointDirectory, Handoff, IngestStore as _, Ingested, NewDelivery, NewEvent,

@@ -245,7 +245,8 @@ impl Oracles {
     pub fn circuit_written(&self, stored: &StoredCircuit, writer: Option<Life>, at: Duration) {
         let mut state = self.lock();
         let Some(facts) = state.endpoints.get_mut(&stored.endpoint_id) else { return };
-        let was_half_open = facts.circuit.state == CircuitState::HalfOpen && facts.circuit.prober == stored.circuit.prober;
+        let was_half_open =
+            facts.circuit.state == CircuitState::HalfOpen && facts.circuit.prober == stored.circuit.prober;
         let is_half_open = stored.circuit.state == CircuitState::HalfOpen;
         facts.half_open_since = match facts.half_open_since {
             _ if !is_half_open => None,
@@ -270,7 +271,8 @@ impl Oracles {
         let Some(facts) = endpoints.get_mut(&endpoint_id) else { return };
         if let Some(since) = facts.dead_since.take() {
             let seconds = usize::try_from((at - since).as_secs()).unwrap();
-            let to_notice = (facts.failures_to_notice + facts.max_in_flight) * (facts.dead_lives.len() + facts.dead_resets);
+            let to_notice =
+                (facts.failures_to_notice + facts.max_in_flight) * (facts.dead_lives.len() + facts.dead_resets);
             let to_probe = facts.probes * (2 + seconds / 30);
             if facts.dead_requests > to_notice + to_probe {
                 violations.push(format!(

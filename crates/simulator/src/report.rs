@@ -74,7 +74,11 @@ impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "simulated time       {:.1} h", self.simulated.as_secs_f64() / 3_600.0)?;
         writeln!(f, "events accepted      {}", self.accepted)?;
-        writeln!(f, "requests             {} ({} failed, {} answers lost)", self.requests, self.failed_requests, self.lost_answers)?;
+        writeln!(
+            f,
+            "requests             {} ({} failed, {} answers lost)",
+            self.requests, self.failed_requests, self.lost_answers
+        )?;
         writeln!(f, "store errors         {} before, {} after the commit", self.errors_before, self.errors_after)?;
         writeln!(f, "store delays         {}, calls refused while away {}", self.delays, self.outages)?;
         writeln!(f, "instances            {} crashes, {} stood still", self.crashes, self.freezes)?;

@@ -25,7 +25,10 @@ pub fn of(detail: &EventDetail, config: &EndpointConfig, seen: (bool, u32, u32))
         found.push(format!("attempts: those of {id} are not numbered one by one"));
     }
     let attempts_max = config.retry.attempts_max();
-    if stored > attempts_max * (requeued + 1) {
+    // A 410 gives nothing up: it parks the delivery, also after the last attempt.
+    let is_gone = |attempt: &&Attempt| attempt.outcome.status() == Some(410);
+    let parked = u32::try_from(attempts.iter().filter(is_gone).count()).unwrap();
+    if stored - parked > attempts_max * (requeued + 1) {
         found.push(format!("attempts: {id} has {stored}, {attempts_max} are allowed, queued by hand {requeued} times"));
     }
     match (detail.summary.status, detail.summary.reason) {
@@ -34,7 +37,7 @@ pub fn of(detail: &EventDetail, config: &EndpointConfig, seen: (bool, u32, u32))
         }
         (DeliveryState::Delivered, _) => {}
         (DeliveryState::Failed, Some(FinalReason::AttemptsExhausted)) => {
-            if stored < attempts_max || (requeued == 0 && stored != attempts_max) {
+            if stored < attempts_max || (requeued == 0 && parked == 0 && stored != attempts_max) {
                 found.push(format!("attempts: {id} is given up after {stored} of {attempts_max}"));
             }
         }
@@ -72,10 +75,7 @@ fn too_soon(before: &Attempt, after: &Attempt, retry: &RetryPolicy) -> Option<St
     let waited = after.started_at.saturating_since(before.ended_at());
     let is_too_soon = !is_parked && waited + SKEW < wait;
     is_too_soon.then(|| {
-        format!(
-            "too soon: attempt {} of {} after {waited:?}, {wait:?} are due",
-            after.number, after.delivery.event_id
-        )
+        format!("too soon: attempt {} of {} after {waited:?}, {wait:?} are due", after.number, after.delivery.event_id)
     })
 }
 

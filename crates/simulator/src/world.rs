@@ -62,12 +62,8 @@ impl World {
         let (oracles, totals) = (Arc::new(Oracles::default()), Arc::new(Mutex::new(Totals::default())));
         let timeline = Arc::new(Timeline::new(options.is_traced));
         let clock = TokioClock::new();
-        let destinations = Destinations::new(
-            options.seed ^ 0xde57,
-            Arc::clone(&oracles),
-            Arc::clone(&totals),
-            Arc::clone(&timeline),
-        );
+        let destinations =
+            Destinations::new(options.seed ^ 0xde57, Arc::clone(&oracles), Arc::clone(&totals), Arc::clone(&timeline));
         let body = |skew: &i64| Body {
             id: ids.next::<InstanceId>(clock.now()),
             clock: SkewedClock::new(clock, *skew),
