@@ -6,7 +6,8 @@
 //! - One deadline covers everything from the name to the last byte of the body.
 //! - The head of an answer is at most 64 KiB, of its body 64 KiB are read; at most 64 interim answers (1xx) may come
 //!   before it. Nothing is ever decompressed.
-//! - When an exchange does not come to its proper end, its connection is closed and never used again.
+//! - When an exchange does not come to its proper end, its connection is closed and never used again. One on which
+//!   something came that nobody asked for is not used again either.
 //! - A request is repeated here in one case alone: it was not written at all, because the pooled connection that it was
 //!   meant for turned out to be closed. Every other repetition is an attempt of its own.
 
@@ -15,6 +16,7 @@ mod failure;
 mod interim;
 mod pool;
 mod resolve;
+mod socket;
 mod tls;
 
 use std::sync::Arc;
@@ -325,7 +327,7 @@ mod tests {
         let url = destination.url().parse().unwrap();
         // A connection whose other end closes while nobody looks: it seems fine, and is not.
         let (near, far) = tokio::io::duplex(1_024);
-        let mut stale = Connection::over(near).await.unwrap();
+        let mut stale = Connection::over(near, Arc::default()).await.unwrap();
         stale.ready().await.unwrap();
         transport.pool.put(Target::of(&url).unwrap(), stale, None);
         drop(far);

@@ -1,0 +1,151 @@
+//! The socket of a connection, with a habit that neither tokio nor hyper has.
+//!
+//! **It can look for itself.** tokio remembers what the system reported about a socket and does not ask again while
+//! nothing was reported, and a report is as late as the program is busy. That is too late for a connection that is about
+//! to be used again: the request would be written, and an answer that was there before it, to which nobody had asked
+//! the question, would be taken for its own. So the system is asked once more at that moment. What comes later cannot
+//! be told from an answer, by no client.
+
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A TCP stream with its watch.
+pub(super) struct Socket {
+    stream: TcpStream,
+    watch: Arc<Watch>,
+}
+
+/// What the user of a connection tells its socket, wherever the socket is by then.
+#[derive(Default)]
+pub(super) struct Watch {
+    has_to_look: AtomicBool,
+}
+
+impl Watch {
+    /// Another exchange begins.
+    pub(super) fn begin_exchange(&self) {
+        self.has_to_look.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Socket { stream, watch: Arc::default() }
+    }
+
+    pub(super) fn watch(&self) -> Arc<Watch> {
+        Arc::clone(&self.watch)
+    }
+
+    /// Reads what the system has, without asking tokio. `None` if it has nothing.
+    fn look(&self, buf: &mut ReadBuf<'_>) -> Option<io::Result<()>> {
+        // tokio does not give its own descriptor away for reading. Where there is none left for a moment, the report
+        // has to do.
+        let mut stream = std::net::TcpStream::from(self.stream.as_fd().try_clone_to_owned().ok()?);
+        match stream.read(buf.initialize_unfilled()) {
+            Ok(count) => {
+                buf.advance(count);
+                Some(Ok(()))
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if read.is_pending()
+            && self.watch.has_to_look.swap(false, Ordering::Relaxed)
+            && let Some(seen) = self.look(buf)
+        {
+            return Poll::Ready(seen);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::task::Waker;
+
+    use super::*;
+
+    /// A socket with its other end, which does not know of tokio.
+    async fn pair() -> (Socket, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Socket::new(stream), listener.accept().unwrap().0)
+    }
+
+    fn poll(socket: &mut Socket) -> Option<Vec<u8>> {
+        let mut bytes = [0; 16];
+        let mut buf = ReadBuf::new(&mut bytes);
+        match Pin::new(socket).poll_read(&mut Context::from_waker(Waker::noop()), &mut buf) {
+            Poll::Ready(read) => read.map(|()| Some(buf.filled().to_vec())).unwrap(),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Waits until something can be read, in a way that tokio does not notice.
+    fn arrived(socket: &Socket) {
+        let stream = std::net::TcpStream::from(socket.stream.as_fd().try_clone_to_owned().unwrap());
+        while stream.peek(&mut [0]).is_err() {
+            std::thread::yield_now();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_come_is_seen_before_tokio_knows_of_it() {
+        let (mut socket, mut other) = pair().await;
+        socket.watch.begin_exchange();
+        assert_eq!(poll(&mut socket), None, "there is nothing to see");
+
+        other.write_all(b"unasked").unwrap();
+        arrived(&socket);
+        assert_eq!(poll(&mut socket), None, "nobody has told tokio");
+        socket.watch.begin_exchange();
+        assert_eq!(poll(&mut socket).unwrap(), b"unasked");
+        assert_eq!(poll(&mut socket), None);
+
+        drop(other);
+        arrived(&socket);
+        socket.watch.begin_exchange();
+        assert_eq!(poll(&mut socket).unwrap(), b"", "the end is seen as well");
+    }
+}
