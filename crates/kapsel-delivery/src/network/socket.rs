@@ -1,10 +1,14 @@
-//! The socket of a connection, with a habit that neither tokio nor hyper has.
+//! The socket of a connection, with two habits that neither tokio nor hyper have.
 //!
 //! **It can look for itself.** tokio remembers what the system reported about a socket and does not ask again while
 //! nothing was reported, and a report is as late as the program is busy. That is too late for a connection that is about
 //! to be used again: the request would be written, and an answer that was there before it, to which nobody had asked
 //! the question, would be taken for its own. So the system is asked once more at that moment. What comes later cannot
 //! be told from an answer, by no client.
+//!
+//! **It hears the other side out.** A destination may answer before it has read the request, "413" or "410" say, and
+//! close. Then writing the rest fails, while the answer lies there unread. hyper would give up at the failed write; here
+//! the write is left undone, and what reading comes to decides: an answer, or the end of the connection.
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -20,6 +24,8 @@ use tokio::net::TcpStream;
 pub(super) struct Socket {
     stream: TcpStream,
     watch: Arc<Watch>,
+    /// Whether a write has failed because the other side is gone.
+    is_written_off: bool,
 }
 
 /// What the user of a connection tells its socket, wherever the socket is by then.
@@ -37,7 +43,7 @@ impl Watch {
 
 impl Socket {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Socket { stream, watch: Arc::default() }
+        Socket { stream, watch: Arc::default(), is_written_off: false }
     }
 
     pub(super) fn watch(&self) -> Arc<Watch> {
@@ -58,6 +64,26 @@ impl Socket {
             Err(error) => Some(Err(error)),
         }
     }
+
+    fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        if self.is_written_off {
+            return Poll::Pending;
+        }
+        match write(Pin::new(&mut self.stream), cx) {
+            Poll::Ready(Err(error)) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
+                self.is_written_off = true;
+                // Once, so that reading is tried. It comes to an end by itself: nothing more can arrive.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            written => written,
+        }
+    }
 }
 
 impl AsyncRead for Socket {
@@ -75,7 +101,7 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        self.write(cx, |stream, cx| stream.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -83,7 +109,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        self.write(cx, |stream, cx| stream.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -103,6 +129,8 @@ impl AsyncWrite for Socket {
 mod tests {
     use std::io::Write;
     use std::task::Waker;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -147,5 +175,23 @@ mod tests {
         arrived(&socket);
         socket.watch.begin_exchange();
         assert_eq!(poll(&mut socket).unwrap(), b"", "the end is seen as well");
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_though_the_question_cannot_be_written() {
+        let (mut socket, mut other) = pair().await;
+        socket.write_all(b"question").await.unwrap();
+        other.write_all(b"answer").unwrap();
+        // With the question unread, this is a reset.
+        drop(other);
+        while !socket.is_written_off {
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(!matches!(Pin::new(&mut socket).poll_write(&mut cx, b"more"), Poll::Ready(Err(_))));
+            tokio::task::yield_now().await;
+        }
+        let mut read = Vec::new();
+        // How the connection ends is told by reading: as a reset or, where writing was told already, as an end.
+        let _ = socket.read_to_end(&mut read).await;
+        assert_eq!(read, b"answer");
     }
 }
