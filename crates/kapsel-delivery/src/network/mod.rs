@@ -5,7 +5,7 @@
 //! - The address is checked when it is connected to (`connect.rs`); no redirect is followed and no proxy asked.
 //! - One deadline covers everything from the name to the last byte of the body.
 //! - The head of an answer is at most 64 KiB, of its body 64 KiB are read; at most 64 interim answers (1xx) may come
-//!   before it. Nothing is ever decompressed.
+//!   before it. All in all, 8 MiB are read (`socket.rs`). Nothing is ever decompressed.
 //! - When an exchange does not come to its proper end, its connection is closed and never used again. One on which
 //!   something came that nobody asked for is not used again either.
 //! - A request is repeated here in one case alone: it was not written at all, because the pooled connection that it was

@@ -1,10 +1,13 @@
-//! The socket of a connection, with two habits that neither tokio nor hyper have.
+//! The socket of a connection, with three habits that neither tokio nor hyper have.
 //!
 //! **It can look for itself.** tokio remembers what the system reported about a socket and does not ask again while
 //! nothing was reported, and a report is as late as the program is busy. That is too late for a connection that is about
 //! to be used again: the request would be written, and an answer that was there before it, to which nobody had asked
 //! the question, would be taken for its own. So the system is asked once more at that moment. What comes later cannot
 //! be told from an answer, by no client.
+//!
+//! **It does not read without end.** HTTP and TLS have forms that say nothing and may be repeated for ever: zeroes in
+//! front of a chunk's size, say. Their sum is limited, so that none of them keeps a processor busy until the deadline.
 //!
 //! **It hears the other side out.** A destination may answer before it has read the request, "413" or "410" say, and
 //! close. Then writing the rest fails, while the answer lies there unread. hyper would give up at the failed write; here
@@ -14,11 +17,15 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+/// How many bytes are read for one exchange, whatever they are. The longest answer that is read to its end has less than
+/// 5 MiB: 64 interim answers and a final one with heads of 64 KiB, and 64 KiB of body in chunks of one byte.
+const EXCHANGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A TCP stream with its watch.
 pub(super) struct Socket {
@@ -32,11 +39,13 @@ pub(super) struct Socket {
 #[derive(Default)]
 pub(super) struct Watch {
     has_to_look: AtomicBool,
+    read_bytes: AtomicUsize,
 }
 
 impl Watch {
     /// Another exchange begins.
     pub(super) fn begin_exchange(&self) {
+        self.read_bytes.store(0, Ordering::Relaxed);
         self.has_to_look.store(true, Ordering::Relaxed);
     }
 }
@@ -88,14 +97,20 @@ impl Socket {
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let before = buf.filled().len();
+        let mut read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if read.is_pending()
             && self.watch.has_to_look.swap(false, Ordering::Relaxed)
             && let Some(seen) = self.look(buf)
         {
-            return Poll::Ready(seen);
+            read = Poll::Ready(seen);
         }
-        read
+        ready!(read)?;
+        let count = buf.filled().len() - before;
+        if self.watch.read_bytes.fetch_add(count, Ordering::Relaxed) + count > EXCHANGE_BYTES_MAX {
+            return Poll::Ready(Err(io::Error::other("it goes on without end")));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -175,6 +190,23 @@ mod tests {
         arrived(&socket);
         socket.watch.begin_exchange();
         assert_eq!(poll(&mut socket).unwrap(), b"", "the end is seen as well");
+    }
+
+    #[tokio::test]
+    async fn what_is_read_for_one_exchange_is_limited() {
+        let (mut socket, mut other) = pair().await;
+        let writer = std::thread::spawn(move || {
+            let bytes = vec![0; 64 * 1024];
+            while other.write_all(&bytes).is_ok() {}
+        });
+        let mut buffer = vec![0; EXCHANGE_BYTES_MAX];
+        for _ in 0..3 {
+            socket.watch.begin_exchange();
+            socket.read_exact(&mut buffer).await.unwrap();
+        }
+        assert_eq!(socket.read_exact(&mut buffer).await.unwrap_err().to_string(), "it goes on without end");
+        drop(socket);
+        writer.join().unwrap();
     }
 
     #[tokio::test]
