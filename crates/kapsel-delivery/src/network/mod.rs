@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
@@ -142,7 +142,8 @@ impl HttpTransport {
             sent = self.send_on_some_connection(&target, message, progress) => sent?,
         };
         let keep_alive = keep_alive_timeout(response.headers());
-        if progress.read(response).await? {
+        let is_ambiguous = has_two_ends(response.headers());
+        if progress.read(response).await? && !is_ambiguous {
             self.pool.put(target, connection, keep_alive);
         }
         Ok(())
@@ -280,6 +281,12 @@ fn compose(request: OutboundRequest) -> Result<(Target, Request<Full<Bytes>>), F
     message.headers_mut().insert(HOST, host);
     message.headers_mut().insert(CONTENT_LENGTH, length);
     Ok((target, message))
+}
+
+/// Whether the body has a length and is chunked as well. The chunks count, but somebody on the way may see the end
+/// elsewhere; whatever follows on such a connection is not to be trusted (RFC 9112, section 6.3).
+fn has_two_ends(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// How long the destination says that it keeps an idle connection: `timeout` of the `Keep-Alive` header.
