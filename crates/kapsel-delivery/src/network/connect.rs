@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::failure::{self, Failure};
-use super::resolve::Resolve;
+use super::resolve::{self, Resolve};
 use super::socket::Socket;
 
 /// How many addresses of one name are tried.
@@ -81,6 +81,9 @@ impl Connector {
             Ok(literal) => vec![literal],
             Err(_) => self.resolver.addresses(&target.host).await?,
         };
+        if found.is_empty() {
+            return Err(resolve::failure(&target.host, "it has no address"));
+        }
         let allowed = self.allowed(found)?;
         let addresses: Vec<_> = allowed.into_iter().map(|address| SocketAddr::new(address, target.port)).collect();
         let stream = dial(&addresses).await?;
