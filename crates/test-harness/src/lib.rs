@@ -18,6 +18,6 @@ pub mod postgres;
 
 pub use builders::{EndpointBuilder, EventBuilder};
 pub use clock::{TestClock, TokioClock};
-pub use destination::{Answer, Behaviour, Certificate, Destination, Received};
+pub use destination::{Answer, Behaviour, Certificate, Destination, Received, Step};
 pub use entropy::SeededEntropy;
 pub use postgres::PostgresCluster;

@@ -16,7 +16,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::failure::{self, Failure};
-use super::resolve::Resolve;
+use super::resolve::{self, Resolve};
+use super::socket::Socket;
 
 /// How many addresses of one name are tried.
 const ADDRESSES_MAX: usize = 8;
@@ -45,9 +46,9 @@ impl Target {
 
 /// A connection that is ready for HTTP.
 pub(super) enum Stream {
-    Plain(TcpStream),
+    Plain(Socket),
     // A TLS session is some kilobytes of state.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 /// Makes connections.
@@ -74,19 +75,22 @@ impl Connector {
         }
     }
 
-    async fn connect_tcp(&self, target: &Target) -> Result<TcpStream, Failure> {
+    async fn connect_tcp(&self, target: &Target) -> Result<Socket, Failure> {
         let found = match target.host.parse::<IpAddr>() {
             // A literal never reaches the resolver, so that no resolver can be what lets it pass.
             Ok(literal) => vec![literal],
             Err(_) => self.resolver.addresses(&target.host).await?,
         };
+        if found.is_empty() {
+            return Err(resolve::failure(&target.host, "it has no address"));
+        }
         let allowed = self.allowed(found)?;
         let addresses: Vec<_> = allowed.into_iter().map(|address| SocketAddr::new(address, target.port)).collect();
         let stream = dial(&addresses).await?;
         let peer = stream.peer_addr().map_err(|error| failure::of_dial(&error))?;
         self.policy.check(peer.ip())?;
         stream.set_nodelay(true).map_err(|error| failure::of_dial(&error))?;
-        Ok(stream)
+        Ok(Socket::new(stream))
     }
 
     /// Those of `found` that may be connected to, the families by turns.
@@ -105,7 +109,7 @@ impl Connector {
         }
     }
 
-    async fn handshake(&self, tcp: TcpStream, host: &str) -> Result<Stream, Failure> {
+    async fn handshake(&self, tcp: Socket, host: &str) -> Result<Stream, Failure> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| Failure::new(FailureKind::Tls, "no certificate can be issued for this host name"))?;
         let stream = self.tls.connect(name, tcp).await.map_err(|error| failure::of_handshake(&error))?;

@@ -5,8 +5,9 @@
 //! - The address is checked when it is connected to (`connect.rs`); no redirect is followed and no proxy asked.
 //! - One deadline covers everything from the name to the last byte of the body.
 //! - The head of an answer is at most 64 KiB, of its body 64 KiB are read; at most 64 interim answers (1xx) may come
-//!   before it. Nothing is ever decompressed.
-//! - When an exchange does not come to its proper end, its connection is closed and never used again.
+//!   before it. All in all, 8 MiB are read (`socket.rs`). Nothing is ever decompressed.
+//! - When an exchange does not come to its proper end, its connection is closed and never used again. One on which
+//!   something came that nobody asked for is not used again either.
 //! - A request is repeated here in one case alone: it was not written at all, because the pooled connection that it was
 //!   meant for turned out to be closed. Every other repetition is an attempt of its own.
 
@@ -15,6 +16,7 @@ mod failure;
 mod interim;
 mod pool;
 mod resolve;
+mod socket;
 mod tls;
 
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
@@ -140,7 +142,8 @@ impl HttpTransport {
             sent = self.send_on_some_connection(&target, message, progress) => sent?,
         };
         let keep_alive = keep_alive_timeout(response.headers());
-        if progress.read(response).await? {
+        let is_ambiguous = has_two_ends(response.headers());
+        if progress.read(response).await? && !is_ambiguous {
             self.pool.put(target, connection, keep_alive);
         }
         Ok(())
@@ -280,6 +283,12 @@ fn compose(request: OutboundRequest) -> Result<(Target, Request<Full<Bytes>>), F
     Ok((target, message))
 }
 
+/// Whether the body has a length and is chunked as well. The chunks count, but somebody on the way may see the end
+/// elsewhere; whatever follows on such a connection is not to be trusted (RFC 9112, section 6.3).
+fn has_two_ends(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING)
+}
+
 /// How long the destination says that it keeps an idle connection: `timeout` of the `Keep-Alive` header.
 fn keep_alive_timeout(headers: &HeaderMap) -> Option<Duration> {
     let parameters = headers.get("keep-alive")?.to_str().ok()?.split(',');
@@ -325,7 +334,7 @@ mod tests {
         let url = destination.url().parse().unwrap();
         // A connection whose other end closes while nobody looks: it seems fine, and is not.
         let (near, far) = tokio::io::duplex(1_024);
-        let mut stale = Connection::over(near).await.unwrap();
+        let mut stale = Connection::over(near, Arc::default()).await.unwrap();
         stale.ready().await.unwrap();
         transport.pool.put(Target::of(&url).unwrap(), stale, None);
         drop(far);

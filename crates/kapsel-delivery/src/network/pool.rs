@@ -20,6 +20,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::connect::{Stream, Target};
+use super::socket::Watch;
 
 /// The largest head of an answer, in bytes; also what a connection reads ahead at most.
 pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -33,20 +34,28 @@ const SETTLE_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: AbortHandle,
+    watch: Arc<Watch>,
     opened_at: Instant,
 }
 
 impl Connection {
     pub(super) async fn open(stream: Stream) -> Result<Self, hyper::Error> {
         match stream {
-            Stream::Plain(stream) => Connection::over(stream).await,
-            Stream::Tls(stream) => Connection::over(*stream).await,
+            Stream::Plain(stream) => {
+                let watch = stream.watch();
+                Connection::over(stream, watch).await
+            }
+            Stream::Tls(stream) => {
+                let watch = stream.get_ref().0.watch();
+                Connection::over(*stream, watch).await
+            }
         }
     }
 
-    /// A connection over any stream.
+    /// A connection over any stream. `watch` is that of the socket below.
     pub(super) async fn over<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         stream: S,
+        watch: Arc<Watch>,
     ) -> Result<Self, hyper::Error> {
         let (sender, connection) =
             http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(TokioIo::new(stream)).await?;
@@ -55,7 +64,7 @@ impl Connection {
             // connection that was closed, which is nothing to report.
             let _ = connection.await;
         });
-        Ok(Connection { sender, driver: driver.abort_handle(), opened_at: Instant::now() })
+        Ok(Connection { sender, driver: driver.abort_handle(), watch, opened_at: Instant::now() })
     }
 
     /// Sends a request. If it was not written at all, the error holds it.
@@ -139,7 +148,7 @@ impl Pool {
         if waiting.is_empty() {
             idle.remove(target);
         }
-        found
+        found.inspect(|connection| connection.watch.begin_exchange())
     }
 
     /// Keeps a connection whose answer has been read to its end. `announced` is how long the destination said it would
@@ -245,6 +254,7 @@ mod tests {
     use tokio::io::{DuplexStream, ReadBuf};
     use tokio::net::{TcpListener, TcpStream};
 
+    use super::super::socket::Socket;
     use super::*;
 
     const LIMITS: PoolLimits =
@@ -259,7 +269,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (other, _) = listener.accept().await.unwrap();
-        let mut connection = Connection::open(Stream::Plain(stream)).await.unwrap();
+        let mut connection = Connection::open(Stream::Plain(Socket::new(stream))).await.unwrap();
         connection.ready().await.unwrap();
         (connection, other)
     }
@@ -297,7 +307,7 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_connection_leaves_no_task_behind_though_it_cannot_be_shut_down() {
         let (near, _far) = tokio::io::duplex(64);
-        let mut connection = Connection::over(Clogged(near)).await.unwrap();
+        let mut connection = Connection::over(Clogged(near), Arc::default()).await.unwrap();
         connection.ready().await.unwrap();
         let driver = connection.driver.clone();
         let request = Request::post("/").body(Full::new(Bytes::from_static(b"body"))).unwrap();

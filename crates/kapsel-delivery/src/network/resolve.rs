@@ -17,7 +17,7 @@ use super::failure::Failure;
 /// Finds the addresses of a name.
 #[async_trait]
 pub trait Resolve: Send + Sync {
-    /// All addresses of `host`, which is not an address itself. Never an empty list.
+    /// All addresses of `host`, which is not an address itself. None at all is taken for a failure.
     ///
     /// # Errors
     /// [`FailureKind::Dns`].
@@ -96,16 +96,14 @@ impl Resolve for SystemResolver {
             return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
         }
         match self.dns.lookup_ip(host).await {
-            Ok(found) => {
-                let addresses: Vec<_> = found.iter().collect();
-                if addresses.is_empty() { Err(failure(host, "it has no address")) } else { Ok(addresses) }
-            }
+            Ok(found) => Ok(found.iter().collect()),
             Err(error) => Err(failure(host, words(&error))),
         }
     }
 }
 
-fn failure(host: &str, why: &str) -> Failure {
+/// Why there is no address to connect to.
+pub(super) fn failure(host: &str, why: &str) -> Failure {
     Failure::new(FailureKind::Dns, format!("cannot resolve {host}: {why}"))
 }
 

@@ -68,30 +68,3 @@ async fn the_allow_list_opens_what_it_names() {
     let (kind, ..) = failure(send(&transport, &destination.url_by("http", "127.0.0.2"), LONG).await);
     assert_eq!(kind, FailureKind::Blocked);
 }
-
-#[tokio::test]
-async fn of_several_addresses_only_the_allowed_ones_are_used() {
-    let destination = Destination::start(Behaviour::Ok(200)).await;
-    let transport = resolving(&["127.0.0.1/32"], &[&["169.254.169.254", "127.0.0.2", "127.0.0.1", "10.0.0.1"]]);
-    let url = destination.url_by("http", "mixed.example");
-    assert_eq!(answer(send(&transport, &url, LONG).await).status, 200);
-}
-
-#[tokio::test]
-async fn a_name_that_changes_its_address_later_gains_nothing() {
-    let destination = Destination::start(Behaviour::CloseKeepAlive).await;
-    let transport = resolving(&["127.0.0.1/32"], &[&["127.0.0.1"], &["127.0.0.2"]]);
-    let url = destination.url_by("http", "rebinding.example");
-    assert_eq!(answer(send(&transport, &url, LONG).await).status, 200);
-    destination.wait_for_open(0).await;
-    // Its connection is gone; for the next one the name resolves to something forbidden.
-    let outcome = loop {
-        let (kind, detail, _) = failure(send(&transport, &url, LONG).await);
-        // The end of the pooled connection may cross with the request.
-        if kind != FailureKind::Connection {
-            break (kind, detail);
-        }
-    };
-    assert_eq!(outcome.0, FailureKind::Blocked);
-    assert!(outcome.1.contains("127.0.0.2"), "{}", outcome.1);
-}

@@ -1,7 +1,7 @@
 //! What the tests of the transport share.
 
 use std::net::IpAddr;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -58,20 +58,45 @@ pub(crate) fn failure(outcome: Outcome) -> (FailureKind, String, Option<Response
     }
 }
 
-/// Gives prepared answers one after the other; the last one for ever.
-pub(crate) struct ScriptedResolver(Mutex<Vec<Vec<IpAddr>>>);
+/// What a name resolves to.
+#[derive(Clone)]
+pub(crate) enum Names {
+    /// These addresses one after the other; the last ones for ever.
+    Answers(Vec<Vec<IpAddr>>),
+    /// No answer ever comes.
+    Silent,
+}
+
+impl Names {
+    pub(crate) fn of(answers: &[&[&str]]) -> Self {
+        let parse = |texts: &&[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        Names::Answers(answers.iter().map(parse).collect())
+    }
+}
+
+/// Resolves every name alike.
+pub(crate) struct ScriptedResolver {
+    names: Names,
+    asked: AtomicUsize,
+}
 
 impl ScriptedResolver {
     pub(crate) fn new(answers: &[&[&str]]) -> Self {
-        let parse = |texts: &&[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-        ScriptedResolver(Mutex::new(answers.iter().rev().map(parse).collect()))
+        ScriptedResolver::of(Names::of(answers))
+    }
+
+    pub(crate) fn of(names: Names) -> Self {
+        ScriptedResolver { names, asked: AtomicUsize::new(0) }
     }
 }
 
 #[async_trait]
 impl Resolve for ScriptedResolver {
     async fn addresses(&self, _: &str) -> Result<Vec<IpAddr>, Failure> {
-        let mut answers = self.0.lock().unwrap();
-        Ok(if answers.len() > 1 { answers.pop().unwrap() } else { answers[0].clone() })
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        match &self.names {
+            Names::Answers(answers) => Ok(answers[asked.min(answers.len() - 1)].clone()),
+            Names::Silent => std::future::pending().await,
+        }
     }
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use kapsel_core::FailureKind;
 use kapsel_delivery::{HttpSettings, HttpTransport};
-use test_harness::{Behaviour, Certificate, Destination};
+use test_harness::{Behaviour, Certificate, Destination, Step};
 
 use crate::network::{LONG, SHORT, answer, failure, policy, send, transport};
 
 /// A transport that trusts the authority of this destination.
-fn trusting(destination: &Destination) -> HttpTransport {
+pub(crate) fn trusting(destination: &Destination) -> HttpTransport {
     let mut settings = HttpSettings::default();
     assert_eq!(settings.trust_pem(destination.authority_pem().as_bytes()).unwrap(), 1);
     HttpTransport::new(policy(&["127.0.0.0/8"]), &settings).unwrap()
@@ -43,22 +43,8 @@ async fn bad_certificates_are_told_apart() {
 }
 
 #[tokio::test]
-async fn plain_http_behind_an_https_url_is_a_tls_failure() {
-    let destination = Destination::start(Behaviour::Ok(200)).await;
-    let (kind, detail, _) = failure(send(&transport(), &destination.url_by("https", "localhost"), LONG).await);
-    assert_eq!(kind, FailureKind::Tls, "{detail}");
-}
-
-#[tokio::test]
-async fn tls_behind_an_http_url_is_not_an_answer() {
-    let destination = Destination::start(Behaviour::Tls(Certificate::Good)).await;
-    let (kind, detail, _) = failure(send(&transport(), &destination.url_by("http", "localhost"), LONG).await);
-    assert!(matches!(kind, FailureKind::Protocol | FailureKind::Connection), "{kind:?}: {detail}");
-}
-
-#[tokio::test]
 async fn a_handshake_that_is_not_answered_ends_at_the_deadline_or_at_the_limit_of_connecting() {
-    let destination = Destination::start(Behaviour::Deaf).await;
+    let destination = Destination::start(Behaviour::Steps(vec![Step::Hold])).await;
     let url = destination.url_by("https", "localhost");
     let (kind, detail, _) = failure(send(&transport(), &url, SHORT).await);
     assert_eq!((kind, detail.as_str()), (FailureKind::Timeout, "the time limit passed before a connection was there"));

@@ -99,15 +99,6 @@ async fn a_redirect_is_an_answer_like_any_other() {
 }
 
 #[tokio::test]
-async fn an_answer_to_a_body_that_is_never_read_counts() {
-    let destination = Destination::start(Behaviour::AnswerEarly(413)).await;
-    let mut request = request(&destination.url());
-    request.body = Bytes::from(vec![0; 32 * 1024 * 1024]);
-    assert_eq!(answer(send_request(&transport(), request, LONG).await).status, 413);
-    destination.wait_for_open(1).await;
-}
-
-#[tokio::test]
 async fn a_closed_port_is_a_failed_connection() {
     let address = Destination::start(Behaviour::Ok(200)).await.address();
     // The listener is gone once its task has ended.

@@ -6,9 +6,11 @@
 mod good;
 mod hostile;
 mod request;
+mod steps;
 mod tls;
 
 use std::collections::HashSet;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,12 +18,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 
-pub use tls::Certificate;
+use self::steps::End;
+pub use self::steps::Step;
+pub use self::tls::Certificate;
 
 /// What a destination does with each request.
 #[derive(Debug, Clone)]
@@ -44,34 +49,24 @@ pub enum Behaviour {
     Hang,
     /// Sends the head of an answer at once and then one byte of its body in each period.
     Drip(Duration),
-    /// Sends the head of an answer byte by byte, one in each period.
-    DripHead(Duration),
     /// Sends a body without end.
     EndlessBody,
     /// Resets the connection without having read a byte.
     ResetAfterAccept,
-    /// Resets the connection behind the head of its answer.
-    ResetAfterHeaders,
     /// Sends `100 Continue` without end.
     InformationalFlood,
     /// Answers with something that is not HTTP.
     Garbage,
-    /// Breaks the chunked coding of its answer's body.
-    BadChunking,
-    /// Closes in the middle of its answer's body.
-    TruncatedBody,
-    /// Sends headers without end.
-    HugeHeaders,
     /// Answers 200 as if the connection were kept, and closes it right behind.
     CloseKeepAlive,
     /// Reads the request and closes without an answer: the request was taken, but nobody knows.
     LostAnswer,
-    /// Answers before it has read the body, which it never reads.
-    AnswerEarly(u16),
-    /// Accepts connections and does nothing on them, not even read.
-    Deaf,
+    /// Does these things one after the other on each connection.
+    Steps(Vec<Step>),
     /// Answers 200 over TLS with a certificate of this kind.
     Tls(Certificate),
+    /// Does these things behind a TLS handshake with a certificate of this kind.
+    TlsSteps(Certificate, Vec<Step>),
 }
 
 /// One answer of a script.
@@ -144,6 +139,8 @@ struct Log {
     count: watch::Sender<usize>,
     accepted: AtomicUsize,
     open: watch::Sender<usize>,
+    /// Whether [`Step::Hold`] is over.
+    is_released: watch::Sender<bool>,
 }
 
 impl Log {
@@ -157,6 +154,11 @@ impl Log {
         self.count.send_modify(|count| *count += 1);
         before
     }
+
+    async fn released(&self) {
+        let mut is_released = self.is_released.subscribe();
+        is_released.wait_for(|released| *released).await.expect("the log has the sender");
+    }
 }
 
 impl Destination {
@@ -169,9 +171,10 @@ impl Destination {
             count: watch::Sender::new(0),
             accepted: AtomicUsize::new(0),
             open: watch::Sender::new(0),
+            is_released: watch::Sender::new(false),
         });
         let certificate = match &behaviour {
-            Behaviour::Tls(kind) => Some(tls::Issued::new(*kind)),
+            Behaviour::Tls(kind) | Behaviour::TlsSteps(kind, _) => Some(tls::Issued::new(*kind)),
             _ => None,
         };
         let acceptor = certificate.as_ref().map(tls::Issued::acceptor);
@@ -240,6 +243,11 @@ impl Destination {
         let mut open = self.log.open.subscribe();
         open.wait_for(|now| *now == count).await.expect("the destination runs");
     }
+
+    /// Ends [`Step::Hold`] on every connection, those that are yet to come included.
+    pub fn release(&self) {
+        self.log.is_released.send_replace(true);
+    }
 }
 
 impl Drop for Destination {
@@ -248,12 +256,7 @@ impl Drop for Destination {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    behaviour: Behaviour,
-    acceptor: Option<tokio_rustls::TlsAcceptor>,
-    log: Arc<Log>,
-) {
+async fn accept(listener: TcpListener, behaviour: Behaviour, acceptor: Option<TlsAcceptor>, log: Arc<Log>) {
     let behaviour = Arc::new(behaviour);
     // Connections end with the destination: dropping the set ends its tasks.
     let mut connections = JoinSet::new();
@@ -266,25 +269,42 @@ async fn accept(
                 log.open.send_modify(|open| *open += 1);
                 let open = OpenConnection(Arc::clone(&log));
                 let (behaviour, acceptor) = (Arc::clone(&behaviour), acceptor.clone());
-                connections.spawn(async move {
-                    match (&*behaviour, acceptor) {
-                        (Behaviour::Tls(_), Some(acceptor)) => {
-                            if let Ok(stream) = acceptor.accept(stream).await {
-                                good::serve(stream, connection, Arc::clone(&open.0), behaviour).await;
-                            }
-                        }
-                        (behaviour_of, _) if behaviour_of.is_well_formed() => {
-                            good::serve(stream, connection, Arc::clone(&open.0), behaviour).await;
-                        }
-                        // That the client breaks off is part of the game.
-                        (behaviour, _) => {
-                            let _ = hostile::serve(stream, connection, &open.0, behaviour).await;
-                        }
-                    }
-                });
+                connections.spawn(async move { serve(stream, connection, &open.0, behaviour, acceptor).await });
             }
             Some(_) = connections.join_next() => {}
         }
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    connection: usize,
+    log: &Arc<Log>,
+    behaviour: Arc<Behaviour>,
+    acceptor: Option<TlsAcceptor>,
+) {
+    match acceptor {
+        Some(acceptor) => {
+            // That the client does not like the certificate is part of the game.
+            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            if behaviour.is_well_formed() {
+                return good::serve(stream, connection, Arc::clone(log), behaviour).await;
+            }
+            let end = steps::play(&mut stream, connection, log, &hostile::steps(&behaviour)).await;
+            close(stream.get_ref().0, end);
+        }
+        None if behaviour.is_well_formed() => good::serve(stream, connection, Arc::clone(log), behaviour).await,
+        None => {
+            let end = steps::play(&mut stream, connection, log, &hostile::steps(&behaviour)).await;
+            close(&stream, end);
+        }
+    }
+}
+
+/// Decides how a stream ends that is about to be dropped.
+fn close(stream: &TcpStream, end: io::Result<End>) {
+    if let Ok(End::Reset) = end {
+        stream.set_zero_linger().expect("an open socket");
     }
 }
 
