@@ -17,6 +17,11 @@ Single steps:
   judges    install the outside libraries that check Kapsel, under target/judges
   postgres  look for PostgreSQL's server programs, which the tests start; installs them on Debian as root
 
+The simulator (docs/TESTING.md):
+  sim --seed N [--hours H]   one run, with its timeline
+  sim --seeds K [--from N]   K runs, with their totals
+  sim --mutants              does it find the deliberate bugs?
+
   help      this text
 ";
 
@@ -27,11 +32,20 @@ pub(crate) enum Command {
     Help,
     /// Run these steps in this order.
     Run(&'static [Step]),
+    /// Run the simulator with these words.
+    Sim(Vec<String>),
+    /// Have the simulator look for the deliberate bugs.
+    Mutants,
 }
 
 impl Command {
     /// Reads the words after `cargo xtask`. The error is a sentence for the user.
     pub(crate) fn parse(words: &[String]) -> Result<Command, String> {
+        match words {
+            [sim, mutants] if sim == "sim" && mutants == "--mutants" => return Ok(Command::Mutants),
+            [sim, rest @ ..] if sim == "sim" => return Ok(Command::Sim(rest.to_vec())),
+            _ => {}
+        }
         let [word] = words else {
             return Err(match words {
                 [] => "which command?".to_owned(),
@@ -72,6 +86,12 @@ mod tests {
         assert_eq!(parse("layers"), Ok(Command::Run(&[Step::Layers])));
         assert_eq!(parse("judges"), Ok(Command::Run(&[Step::Judges])));
         assert_eq!(parse("postgres"), Ok(Command::Run(&[Step::Postgres])));
+    }
+
+    #[test]
+    fn the_simulator_gets_its_words() {
+        assert_eq!(parse("sim --mutants"), Ok(Command::Mutants));
+        assert_eq!(parse("sim --seed 7"), Ok(Command::Sim(vec!["--seed".to_owned(), "7".to_owned()])));
     }
 
     #[test]

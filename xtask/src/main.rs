@@ -16,6 +16,7 @@ mod judges;
 mod layers;
 mod postgres;
 mod process;
+mod sim;
 mod steps;
 mod tidy;
 mod workspace;
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
             print!("{USAGE}");
             ExitCode::SUCCESS
         }
-        Ok(Command::Run(list)) => match Workspace::locate().and_then(|workspace| steps::run(&workspace, list)) {
+        Ok(command) => match Workspace::locate().and_then(|workspace| carry_out(&workspace, &command)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("\n{}", error::chain(&error));
@@ -43,5 +44,14 @@ fn main() -> ExitCode {
             eprint!("{message}\n\n{USAGE}");
             ExitCode::from(2)
         }
+    }
+}
+
+fn carry_out(workspace: &Workspace, command: &Command) -> Result<(), error::Error> {
+    match command {
+        Command::Help => Ok(()),
+        Command::Run(list) => steps::run(workspace, list),
+        Command::Sim(words) => sim::run(workspace, words),
+        Command::Mutants => sim::mutants::run(workspace),
     }
 }

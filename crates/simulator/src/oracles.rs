@@ -10,7 +10,7 @@
 //!    before its policy allows, or after more attempts than it allows.
 //! 7. **Too soon.** An attempt was made before the wait of the policy, or that of `Retry-After`, was over.
 //! 8. **Through an open circuit.** A request was made by an instance that knew from the store, or had itself stored, that
-//!    nobody but another one may send.
+//!    nobody but another one may send; or that had not looked.
 //! 9. **Too many probes.** More requests than the policy allows were under way while a circuit was half-open, over all
 //!    instances.
 //! 10. **Hammering.** A destination that was dead all the time got more requests than it takes to notice, and then to
@@ -351,6 +351,13 @@ impl State {
     fn check_circuit(&mut self, request: &Request) {
         let life = &self.lives[&request.life];
         let facts = &self.endpoints[&request.endpoint_id];
+        if life.knows_circuits_of.is_none() {
+            self.violations.push(format!(
+                "through an open circuit: {:?} sends {} before it has read any circuit",
+                request.life, request.event_id
+            ));
+            return;
+        }
         let has_written = facts.circuit_writer == Some(request.life);
         let has_read = life.knows_circuits_of.is_some_and(|until| facts.circuit_stored_at < until);
         if (has_written || has_read) && facts.circuit.is_blocked_for(life.instance, request.sender_now) {

@@ -74,7 +74,8 @@ fn check_harness(this: &Crate, dependency: &Dependency) -> Option<String> {
     }
     let is_dev = dependency.kind == Kind::Dev;
     let is_suite = this.name == table::HARNESS_OWNER && dependency.kind == Kind::Normal && dependency.optional;
-    (!is_dev && !is_suite).then(|| format!("{} has {harness} outside of its dev-dependencies", this.name))
+    let is_test = this.name == table::SIMULATOR;
+    (!is_dev && !is_suite && !is_test).then(|| format!("{} has {harness} outside of its dev-dependencies", this.name))
 }
 
 /// The optional harness of the store comes in through its one feature, and no other feature brings that one along.
@@ -98,7 +99,7 @@ fn check_harness_features(this: &Crate) -> Vec<String> {
 
 /// An edge to a crate of the outside. Tests may use what they like.
 fn check_external(rule: &Rule, dependency: &Dependency) -> Option<String> {
-    if dependency.kind == Kind::Dev || rule.name == table::TEST_HARNESS {
+    if dependency.kind == Kind::Dev || [table::TEST_HARNESS, table::SIMULATOR].contains(&rule.name) {
         return None;
     }
     let (name, reserved) = table::reserved(dependency)?;

@@ -39,11 +39,17 @@ const RULES: &[Rule] = &[
     },
     // Tools.
     Rule { name: TEST_HARNESS, may_use: &["kapsel-core", "kapsel-store"] },
+    Rule {
+        name: SIMULATOR,
+        may_use: &["kapsel-attestation", "kapsel-core", "kapsel-delivery", "kapsel-store", "kapsel-verification"],
+    },
     Rule { name: "xtask", may_use: &[] },
 ];
 
 /// The crate that only tests may see.
 pub(super) const TEST_HARNESS: &str = "test-harness";
+/// Tests that are a program: the harness is no dev-dependency there.
+pub(super) const SIMULATOR: &str = "simulator";
 /// The one crate that may have the harness as an optional dependency, because it hands its contract suite to engines.
 pub(super) const HARNESS_OWNER: &str = "kapsel-store";
 /// The one feature that may switch that dependency on.

@@ -1,0 +1,63 @@
+//! The simulator in the normal tests: the same seeds each time, some fresh ones, and those that found something once.
+
+use kapsel_core::{Entropy as _, SystemEntropy};
+use simulator::{Options, Totals, run};
+
+/// How many seeds are the same each time.
+const FIXED: u64 = 60;
+/// How many are new each time.
+const FRESH: u64 = 20;
+
+fn assert_sound(seed: u64) -> Totals {
+    let report = run(Options::of(seed));
+    assert!(
+        report.violations.is_empty(),
+        "{}\n{}\nreplay it with: cargo xtask sim --seed {seed}",
+        report.timeline.join("\n"),
+        report.violations.join("\n"),
+    );
+    report.totals
+}
+
+#[test]
+fn known_seeds_violate_nothing() {
+    let mut totals = Totals::default();
+    for seed in 1..=FIXED {
+        totals += assert_sound(seed);
+    }
+    println!("{totals}");
+    // Silence means something only if enough has happened.
+    let Totals { accepted, lost_answers, errors_after, delays, outages, crashes, freezes, .. } = totals;
+    for (what, count, least) in [
+        ("events", accepted, 10_000),
+        ("lost answers", lost_answers, 50),
+        ("errors after the commit", errors_after, 1_000),
+        ("delays", delays, 1_000),
+        ("refused calls", outages, 1_000),
+        ("crashes", crashes, 100),
+        ("standstills", freezes, 100),
+        ("openings", totals.openings, 200),
+        ("rights to probe", totals.probe_rights, 100),
+        ("disabled endpoints", totals.disabled, 20),
+    ] {
+        assert!(count >= least, "{count} {what}");
+    }
+}
+
+#[test]
+fn fresh_seeds_violate_nothing() {
+    let first = SystemEntropy.next_u64() >> 16;
+    println!("seeds {first} to {}", first + FRESH);
+    for seed in first..first + FRESH {
+        assert_sound(seed);
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in [3, 17] {
+        let (first, second) = (run(Options::of(seed)), run(Options::of(seed)));
+        assert_eq!(first, second);
+    }
+    assert_ne!(run(Options::of(3)).digest, run(Options::of(4)).digest);
+}
