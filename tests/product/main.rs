@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, missing_docs, reason = "the modules of one test binary")]
 
 mod bad_input;
+mod circuits;
 mod commands;
 mod crash;
 mod duplicates;

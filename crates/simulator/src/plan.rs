@@ -107,6 +107,8 @@ pub struct Plan {
     pub in_flight_max: usize,
     /// How long there is trouble.
     pub trouble: Duration,
+    /// Which instance dies at the end of it and never comes back.
+    pub lost_instance: Option<usize>,
     /// What happens, in order.
     pub operations: Vec<(Duration, Operation)>,
 }
@@ -173,6 +175,7 @@ impl Plan {
             faults,
             in_flight_max: *[8, 64, 1_024].get(chance.index(3)).unwrap(),
             trouble,
+            lost_instance: (instances > 1 && chance.percent(40)).then(|| chance.index(instances)),
             operations,
         }
     }

@@ -182,11 +182,8 @@ impl World {
                 self.destinations.set(endpoint.config.url.as_str(), endpoint.id, mood);
             }
             Operation::Crash(index, pause) => {
-                if let Some(instance) = self.instances[index].take() {
-                    instance.vitals.die();
-                    self.oracles.died(instance.vitals.life());
+                if self.crash(index) {
                     self.returns[index] = Some(now + pause);
-                    self.count(|totals| totals.crashes += 1);
                 }
             }
             Operation::Stop(index, pause) => {
@@ -221,6 +218,15 @@ impl World {
             Operation::Requeue(pick) => self.requeue(pick).await,
             Operation::SetClock(index, skew_ms) => self.bodies[index].clock.set(skew_ms),
         }
+    }
+
+    /// Whether there was somebody to die.
+    fn crash(&mut self, index: usize) -> bool {
+        let Some(instance) = self.instances[index].take() else { return false };
+        instance.vitals.die();
+        self.oracles.died(instance.vitals.life());
+        self.count(|totals| totals.crashes += 1);
+        true
     }
 
     /// Events come in at an instance, one after the other, while everything else goes on.
@@ -286,7 +292,7 @@ impl World {
         endpoint.map_or(TenantId::DEFAULT, |endpoint| endpoint.tenant_id)
     }
 
-    /// Everything works again, and everybody is there.
+    /// Everything works again, and everybody is there but one who is gone for good.
     async fn heal(&mut self) {
         self.timeline.add("-- the world heals");
         self.weather.clear();
@@ -297,6 +303,10 @@ impl World {
         }
         for instance in self.instances.iter().flatten() {
             instance.vitals.cut_off(Duration::ZERO);
+        }
+        if let Some(lost) = self.plan.lost_instance {
+            self.crash(lost);
+            self.returns[lost] = None;
         }
         let last = self.returns.iter().flatten().max().copied().unwrap_or_default();
         self.wait_until(last.max(self.timeline.elapsed())).await;

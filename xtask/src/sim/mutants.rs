@@ -160,10 +160,10 @@ const MUTANTS: &[Mutant] = &[
         found_by: &["through an open circuit"],
     },
     Mutant {
-        what: "everybody may probe while somebody else has the right",
-        file: BREAKER,
-        right: "if is_settled && !circuit.is_blocked_for(me, now) => {",
-        wrong: "if is_settled && (!circuit.is_blocked_for(me, now) || circuit.prober.is_some()) => {",
+        what: "circuits are written over whatever is stored",
+        file: "crates/kapsel-store/src/memory/circuit.rs",
+        right: "new.circuit.version == self.circuit_version(new.endpoint_id) + 1",
+        wrong: "new.circuit.version <= self.circuit_version(new.endpoint_id) + 1",
         found_by: &["too many probes", "through an open circuit", "hammering"],
     },
     Mutant {
