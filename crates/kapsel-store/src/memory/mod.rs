@@ -7,6 +7,7 @@
 mod admin;
 mod delivery;
 mod ingest;
+mod replay;
 mod state;
 mod status;
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use kapsel_core::{
     Attempt, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointStatus, Event, EventId, FinalReason, Lease,
-    Timestamp,
+    ReplayId, Timestamp,
 };
 
 use crate::admin::ChangeSeq;
+use crate::replay::Replay;
 
 /// Everything that is stored.
 #[derive(Default)]
@@ -23,6 +24,7 @@ pub(super) struct State {
     /// there is no empty lane.
     pub(super) lanes: BTreeMap<EndpointId, BTreeSet<(Timestamp, DeliveryId)>>,
     pub(super) keys: BTreeMap<(EndpointId, [u8; 32]), UsedKey>,
+    pub(super) replays: BTreeMap<ReplayId, Replay>,
 }
 
 /// An endpoint, kept after its deletion so that its id stays taken and the change can be told.

@@ -27,7 +27,7 @@ pub(crate) enum Fault {
 }
 
 pub(crate) struct TestStore {
-    inner: MemoryStore,
+    pub(super) inner: MemoryStore,
     faults: Mutex<VecDeque<Fault>>,
     /// Every insert fails with this, if set.
     is_away: AtomicBool,
