@@ -44,11 +44,11 @@ pub(crate) async fn get(
 }
 
 /// What the row of an event says, its body aside.
-struct Head {
-    endpoint_id: EndpointId,
+pub(crate) struct Head {
+    pub(crate) endpoint_id: EndpointId,
     received_at: Timestamp,
     content_type: Option<String>,
-    size_bytes: u64,
+    pub(crate) size_bytes: u64,
     idempotency_key: Option<String>,
 }
 
@@ -70,7 +70,12 @@ impl Head {
     }
 }
 
-async fn heads(session: &Session, tenant_id: TenantId, ids: &[Uuid]) -> Result<HashMap<EventId, Head>, Failure> {
+/// What the rows of these events say. One that is not there is not among them.
+pub(crate) async fn heads(
+    session: &Session,
+    tenant_id: TenantId,
+    ids: &[Uuid],
+) -> Result<HashMap<EventId, Head>, Failure> {
     let rows = session.query(&sql::EVENT_HEAD, &[&tenant_id.stored(), &ids]).await?;
     let head = |row: &tokio_postgres::Row| {
         let size_bytes: i64 = rows::get(row, 4)?;

@@ -12,8 +12,10 @@ use crate::session::Session;
 use crate::statements as sql;
 
 /// All migrations in their order.
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "0001_initial", sql: include_str!("../migrations/0001_initial.sql") }];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "0001_initial", sql: include_str!("../migrations/0001_initial.sql") },
+    Migration { version: 2, name: "0002_replays", sql: include_str!("../migrations/0002_replays.sql") },
+];
 
 /// How often a definition is tried again that another instance was making at the same moment.
 const TRIES_MAX: u32 = 20;

@@ -137,6 +137,16 @@ impl PostgresStore {
         self.in_transaction("BEGIN", tenant_id, work).await
     }
 
+    /// The same for work that locks many rows and may collide with others who do.
+    pub(crate) async fn in_tenant_anew<T, W, F>(&self, tenant_id: TenantId, work: W) -> Result<T, StoreError>
+    where
+        W: Fn(Arc<Session>) -> F,
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let transact = |session: Arc<Session>| transact(session, "BEGIN", tenant_id, &work);
+        self.until_no_collision(&self.0.api, transact).await
+    }
+
     /// The same for reading, all of it as of one moment.
     pub(crate) async fn in_snapshot<T, W, F>(&self, tenant_id: TenantId, work: W) -> Result<T, StoreError>
     where

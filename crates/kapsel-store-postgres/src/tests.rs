@@ -14,7 +14,8 @@ use crate::statements::{ALL, Scope};
 use crate::store::PostgresStore;
 
 /// Tables whose rows belong to tenants.
-const TENANT_TABLES: [&str; 6] = ["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes"];
+const TENANT_TABLES: [&str; 7] =
+    ["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes", "replays"];
 
 /// A connection to a database with the schema in it.
 async fn migrated() -> Client {
@@ -142,8 +143,14 @@ fn a_table_without_its_tenant_is_noticed() {
 /// What serves the API is registered as such, so that the tests above see it.
 #[test]
 fn modules_that_serve_the_api_use_statements_of_a_tenant() {
-    let allowed_for_everybody = ["ENDPOINT_CHANGES", "PULSE_BEAT"];
-    let modules = [include_str!("admin.rs"), include_str!("events.rs"), include_str!("status.rs")];
+    let allowed_for_everybody = ["ENDPOINT_CHANGES", "PULSE_BEAT", "REPLAY_DUE"];
+    let modules = [
+        include_str!("admin.rs"),
+        include_str!("events.rs"),
+        include_str!("replay_step.rs"),
+        include_str!("replays.rs"),
+        include_str!("status.rs"),
+    ];
     let used = modules.iter().flat_map(|text| text.split("sql::").skip(1));
     let used: BTreeSet<_> =
         used.filter_map(|rest| rest.split(|c: char| !c.is_ascii_uppercase() && c != '_').next()).collect();
@@ -211,6 +218,12 @@ async fn lists_are_read_in_the_order_of_an_index() {
         "event_ids_given_up",
         "idempotency_bucket_slice",
         "lane_scan",
+        "replay_due",
+        "replay_ids_given_up",
+        "replay_ids_of_endpoint",
+        "replay_ids_of_tenant",
+        "replay_ids_queued",
+        "replay_list",
     ];
     for name in lists {
         let statement = ALL.iter().find(|statement| statement.name == name).unwrap();

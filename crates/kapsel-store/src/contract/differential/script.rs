@@ -320,7 +320,13 @@ impl Script {
             return self.claim();
         }
         let settlements = (0..1 + self.index(4)).map(|_| self.settlement(self.pick(&self.held)));
-        Operation::Settle(Arc::new(settlements.collect()))
+        let mut settlements: Vec<_> = settlements.collect();
+        // Which of two endpoints that one call disables was changed first is an engine's own affair.
+        let mut has_disabled = false;
+        settlements.retain(|settlement| {
+            settlement.decision.disable_endpoint.is_none() || !std::mem::replace(&mut has_disabled, true)
+        });
+        Operation::Settle(Arc::new(settlements))
     }
 
     fn settlement(&self, claimed: &ClaimedDelivery) -> Settlement {
