@@ -22,7 +22,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 use kapsel_core::{Clock, Entropy, IdGenerator};
-use kapsel_store::{AdminStore, EndpointDirectory, Handoff, IngestStore, SpoolGauge, Store};
+use kapsel_store::{AdminStore, EndpointDirectory, Handoff, IngestStore, ReplayStore, SpoolGauge, Store};
 
 use crate::ingest::budget::Budget;
 use crate::ingest::commit::Committer;
@@ -65,6 +65,7 @@ pub struct Api {
 struct Shared {
     settings: ApiSettings,
     store: Arc<dyn AdminStore>,
+    replays: Arc<dyn ReplayStore>,
     directory: Arc<EndpointDirectory>,
     handoff: Arc<dyn Handoff>,
     clock: Arc<dyn Clock>,
@@ -92,6 +93,7 @@ impl Api {
             wait_max: settings.commit_wait_max,
         };
         queue.start_writers(committer, settings.writers);
+        let replays: Arc<dyn ReplayStore> = Arc::clone(&deps.store) as _;
         let store: Arc<dyn AdminStore> = deps.store as _;
         Api {
             shared: Arc::new(Shared {
@@ -101,6 +103,7 @@ impl Api {
                 queue,
                 store_check: StoreCheck::new(Arc::clone(&store)),
                 store,
+                replays,
                 directory: deps.directory,
                 handoff: deps.handoff,
                 clock: deps.clock,

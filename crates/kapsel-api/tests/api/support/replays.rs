@@ -1,4 +1,6 @@
-//! Replays of a store of tests: they are the engine's own.
+//! Replays of the store of tests: the engine's own, but for races that are lost.
+
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use kapsel_core::{ReplayId, ReplayState, TenantId, Timestamp};
@@ -33,6 +35,11 @@ impl ReplayStore for TestStore {
         state: ReplayState,
         expected_version: u64,
     ) -> Result<Replay, StoreError> {
+        if self.races.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |races| races.checked_sub(1)).is_ok() {
+            // Something else happens to it in between.
+            let Replay { state, version, .. } = self.inner.replay_get(tenant_id, id).await?;
+            self.inner.replay_set_state_if_version(now, tenant_id, id, state, version).await?;
+        }
         self.inner.replay_set_state_if_version(now, tenant_id, id, state, expected_version).await
     }
 
