@@ -14,4 +14,5 @@ mod ledger;
 mod octokit;
 mod postgres;
 mod program;
+mod replays;
 mod vendors;
