@@ -1,7 +1,7 @@
 -- queue_lock_of_events
--- Nobody claims or settles deliveries of these events until the commit. SQLite has one writer.
+-- What is queued of these events, locked until the commit. What somebody else is claiming or settling at this moment is
+-- passed over: to wait for it could mean to wait for each other. SQLite has one writer.
 SELECT delivery_id
 FROM queue
 WHERE tenant_id = $1 AND event_id = ANY ($2)
-ORDER BY event_id, delivery_id
-FOR UPDATE
+FOR UPDATE SKIP LOCKED

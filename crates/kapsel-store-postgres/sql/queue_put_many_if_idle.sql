@@ -1,6 +1,5 @@
 -- queue_put_many_if_idle
--- queue_put_if_idle for many deliveries at once. Returns the event of each, but for those that somebody else has claimed
--- meanwhile.
+-- queue_put_if_idle for many deliveries at once. Returns the event of each that was put.
 INSERT INTO queue AS q
     (tenant_id, event_id, delivery_id, endpoint_id, due_at, lease_owner, lease_token, is_leased, attempts_total,
     attempts_made, size_bytes)

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use kapsel_core::{DeliveryState, EndpointId, EventId, ReplayState, TenantId, Timestamp};
+use kapsel_core::{DeliveryId, DeliveryState, EndpointId, EventId, ReplayState, TenantId, Timestamp};
 use kapsel_store::standing::Standing;
 use kapsel_store::{Candidates, Replay, ReplayPage, ReplayScan, ReplayStep};
 use uuid::Uuid;
@@ -103,6 +103,10 @@ pub(crate) async fn advance(session: &Session, now: Timestamp, step: &ReplayStep
 }
 
 /// Queues those of the events anew that can be; how many.
+///
+/// Whoever queues something anew locks the endpoint it goes to, and whoever claims or settles a queued delivery locks its
+/// row. With both locked, in this order, nothing happens to these events until the commit but what is done here. Only then
+/// is it read where they stand: a count of attempts that is older than the locks would number two attempts alike.
 async fn queue_anew(
     session: &Session,
     now: Timestamp,
@@ -114,37 +118,36 @@ async fn queue_anew(
     }
     let tenant_id = replay.tenant_id;
     let ids: Vec<Uuid> = event_ids.iter().map(StoredId::stored).collect();
-    // Before anything is read: what is queued now stays where it is until the commit.
-    session.query(&sql::QUEUE_LOCK_OF_EVENTS, &[&tenant_id.stored(), &ids]).await?;
+    let enabled = lock_endpoints(session, tenant_id, &status::read(session, tenant_id, &ids, now).await?).await?;
+    let busy = lock_queued(session, tenant_id, &ids).await?;
     let standings = status::read(session, tenant_id, &ids, now).await?;
-    let enabled = enabled_endpoints(session, tenant_id, &standings).await?;
     let heads = events::heads(session, tenant_id, &ids).await?;
 
     let mut rows = Rows::default();
-    let mut wanted: HashMap<EventId, usize> = HashMap::with_capacity(ids.len());
+    let mut left: HashMap<EventId, usize> = HashMap::with_capacity(ids.len());
     for event_id in event_ids {
         let (Some(standing), Some(head)) = (standings.get(event_id), heads.get(event_id)) else { continue };
         let is_free = standing.deliveries().all(|delivery| {
             let detail = &delivery.detail;
-            detail.state != DeliveryState::Delivering && enabled.contains(&detail.delivery.endpoint_id)
+            let is_idle = detail.state != DeliveryState::Delivering && !busy.contains(&detail.delivery.id);
+            is_idle && enabled.contains(&detail.delivery.endpoint_id)
         });
         if is_free && replay.filter.statuses.contains(standing.status()) {
             rows.add(standing, head.size_bytes);
-            wanted.insert(*event_id, standing.deliveries().count());
+            left.insert(*event_id, standing.deliveries().count());
         }
     }
-    let mut queued: BTreeSet<EventId> = BTreeSet::new();
     for event_id in rows.put(session, tenant_id, now).await? {
-        queued.insert(event_id);
-        wanted.entry(event_id).and_modify(|left| *left -= 1);
+        left.entry(event_id).and_modify(|left| *left = left.saturating_sub(1));
     }
-    let queued: Vec<Uuid> = queued.iter().map(StoredId::stored).collect();
+    left.retain(|_, left| *left == 0);
+    let queued: Vec<Uuid> = left.keys().map(StoredId::stored).collect();
     session.execute(&sql::OUTCOME_DELETE_OF_EVENTS, &[&tenant_id.stored(), &queued]).await?;
-    // Of the others, somebody else queued and claimed a delivery since it was read.
-    Ok(wanted.values().filter(|left| **left == 0).count())
+    Ok(queued.len())
 }
 
-async fn enabled_endpoints(
+/// Locks the endpoints that these deliveries go to, as far as they are enabled, and says which those are.
+async fn lock_endpoints(
     session: &Session,
     tenant_id: TenantId,
     standings: &HashMap<EventId, Standing>,
@@ -152,8 +155,20 @@ async fn enabled_endpoints(
     let deliveries = standings.values().flat_map(Standing::deliveries);
     let endpoints: BTreeSet<EndpointId> = deliveries.map(|delivery| delivery.detail.delivery.endpoint_id).collect();
     let endpoints: Vec<Uuid> = endpoints.iter().map(StoredId::stored).collect();
-    let rows = session.query(&sql::ENDPOINTS_ENABLED, &[&tenant_id.stored(), &endpoints]).await?;
+    let rows = session.query(&sql::ENDPOINT_LOCK_ENABLED, &[&tenant_id.stored(), &endpoints]).await?;
     rows.iter().map(|row| id(row, 0)).collect()
+}
+
+/// Locks what is queued of these events. Returns what it could not lock because somebody else is claiming or settling it.
+async fn lock_queued(session: &Session, tenant_id: TenantId, events: &[Uuid]) -> Result<HashSet<DeliveryId>, Failure> {
+    let parameters: &Parameters<'_> = &[&tenant_id.stored(), &events];
+    // Before the locks: what has left the queue by now was settled, and whatever is read from here on shows how.
+    let queued = session.query(&sql::QUEUE_OF_EVENT, parameters).await?;
+    let mut busy: HashSet<DeliveryId> = queued.iter().map(|row| id(row, 1)).collect::<Result<_, _>>()?;
+    for row in &session.query(&sql::QUEUE_LOCK_OF_EVENTS, parameters).await? {
+        busy.remove(&id(row, 0)?);
+    }
+    Ok(busy)
 }
 
 /// Deliveries to queue, column by column.
@@ -178,7 +193,7 @@ impl Rows {
         }
     }
 
-    /// Queues them; returns the event of each that was not claimed by somebody else meanwhile.
+    /// Queues them; returns the event of each.
     async fn put(&self, session: &Session, tenant_id: TenantId, now: Timestamp) -> Result<Vec<EventId>, Failure> {
         let parameters: &Parameters<'_> = &[
             &tenant_id.stored(),

@@ -67,9 +67,9 @@ statements! {
     Tenant ENDPOINT_GET = "endpoint_get" (UUID, UUID) -> (UUID, UUID, TEXT, BYTEA, TEXT, INT8, INT8, INT8);
     Tenant ENDPOINT_INSERT = "endpoint_insert" (UUID, UUID, TEXT, BYTEA, TEXT, TEXT, INT8, INT8, INT8, INT8) -> ();
     Tenant ENDPOINT_LIST = "endpoint_list" (UUID, UUID, INT8) -> (UUID, UUID, TEXT, BYTEA, TEXT, INT8, INT8, INT8);
+    Tenant ENDPOINT_LOCK_ENABLED = "endpoint_lock_enabled" (UUID, UUID_ARRAY) -> (UUID);
     Tenant ENDPOINT_UPDATE = "endpoint_update" (UUID, UUID, TEXT, BYTEA, TEXT, TEXT, INT8, INT8, INT8) -> ();
     Tenant ENDPOINT_VERSION = "endpoint_version" (UUID, UUID) -> (INT8, BOOL);
-    Tenant ENDPOINTS_ENABLED = "endpoints_enabled" (UUID, UUID_ARRAY) -> (UUID);
     System EVENT_EXISTS = "event_exists" (UUID_ARRAY, UUID_ARRAY) -> (UUID);
     Tenant EVENT_HEAD = "event_head" (UUID, UUID_ARRAY) -> (UUID, UUID, INT8, TEXT, INT8, BYTEA);
     Tenant EVENT_IDS_GIVEN_UP = "event_ids_given_up" (UUID, UUID, UUID, INT8) -> (UUID);
