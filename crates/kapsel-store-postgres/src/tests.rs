@@ -9,7 +9,9 @@ use test_harness::postgres::{fresh_database_name, shared};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, NoTls};
 
+use crate::migrate::{MIGRATIONS, migrate};
 use crate::options::PostgresOptions;
+use crate::session::Session;
 use crate::statements::{ALL, Scope};
 use crate::store::PostgresStore;
 
@@ -28,6 +30,28 @@ async fn migrated() -> Client {
     let (client, connection) = tokio_postgres::connect(&shared().url(&name), NoTls).await.unwrap();
     tokio::spawn(connection);
     client
+}
+
+/// Wherever an older program left off.
+#[tokio::test]
+async fn every_earlier_schema_is_brought_up_to_date() {
+    for done in 1..MIGRATIONS.len() {
+        let name = fresh_database_name();
+        let database = name.clone();
+        tokio::task::spawn_blocking(move || shared().create_database(&database)).await.unwrap();
+        let url = shared().url(&name);
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let session = Session::new(client, None);
+        let user = session.text("SELECT current_user").await.unwrap().unwrap();
+        migrate(&session, &user, &MIGRATIONS[..done]).await.unwrap();
+        session.run("UPDATE pulse SET beats = 7").await.unwrap();
+        migrate(&session, &user, MIGRATIONS).await.unwrap();
+        let known = session.text("SELECT max(version) FROM schema_migrations").await.unwrap();
+        assert_eq!(known, Some(MIGRATIONS.len().to_string()));
+        let beats = session.text("SELECT beats FROM pulse").await.unwrap();
+        assert_eq!(beats.as_deref(), Some("7"), "what was there stays");
+    }
 }
 
 #[test]

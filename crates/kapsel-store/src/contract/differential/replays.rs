@@ -1,5 +1,7 @@
 //! Operations on replays: how they are made up, and how they are applied.
 
+use std::time::Duration;
+
 use kapsel_core::{DeliveryState, EventId, ReplayId, ReplayState, TenantId, Timestamp};
 
 use super::operation::{Observation, Operation};
@@ -14,7 +16,7 @@ pub(super) enum ReplayCall {
     Get(TenantId, ReplayId),
     List { tenant_id: TenantId, before: Option<ReplayId>, limit: usize },
     SetState { tenant_id: TenantId, id: ReplayId, state: ReplayState, expected_version: u64 },
-    Due { limit: usize },
+    Due { at: Timestamp, limit: usize },
     Scan(ReplayScan),
     Count(ReplayScan),
     Advance(ReplayStep),
@@ -36,7 +38,7 @@ impl ReplayCall {
                 let set = store.replay_set_state_if_version(now, *tenant_id, *id, *state, *expected_version);
                 Observation::Replays(vec![set.await?])
             }
-            ReplayCall::Due { limit } => Observation::DueReplays(store.replay_due(now, *limit).await?),
+            ReplayCall::Due { at, limit } => Observation::DueReplays(store.replay_due(*at, *limit).await?),
             // How far an engine came is its own affair.
             ReplayCall::Scan(scan) => Observation::EventIds(store.replay_scan(now, *scan).await?.event_ids),
             ReplayCall::Count(scan) => {
@@ -89,7 +91,11 @@ impl Script {
                 let state = if self.chance(70) { ReplayState::Running } else { *self.pick(ReplayState::ALL) };
                 ReplayCall::SetState { tenant_id, id, state, expected_version: self.nearly(version) }
             }
-            8..10 => ReplayCall::Due { limit: 1 + self.index(4) },
+            8..10 => {
+                // Now, or at a time at which few of them were due.
+                let earlier = if self.chance(50) { self.micros(600) } else { Duration::ZERO };
+                ReplayCall::Due { at: self.now() - earlier, limit: 1 + self.index(4) }
+            }
             10..12 => ReplayCall::Scan(self.scan(self.any_tenant(), self.filter(), self.index(6))),
             12 => ReplayCall::Count(self.scan(self.any_tenant(), self.filter(), ALL)),
             _ => self.step(reference).await,
@@ -166,7 +172,7 @@ impl Script {
 
     fn known_replay(&self) -> (TenantId, ReplayId) {
         let young = &self.replays[self.replays.len().saturating_sub(8)..];
-        if young.is_empty() || self.chance(3) {
+        if young.is_empty() || self.chance(8) {
             (self.any_tenant(), self.ids.next(self.now()))
         } else {
             *self.pick(young)
