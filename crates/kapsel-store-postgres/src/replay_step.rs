@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use kapsel_core::{DeliveryId, DeliveryState, EndpointId, EventId, ReplayState, TenantId, Timestamp};
+use kapsel_core::{DeliveryState, EndpointId, EventId, ReplayState, TenantId, Timestamp};
 use kapsel_store::standing::Standing;
 use kapsel_store::{Candidates, Replay, ReplayPage, ReplayScan, ReplayStep};
 use uuid::Uuid;
@@ -104,9 +104,7 @@ pub(crate) async fn advance(session: &Session, now: Timestamp, step: &ReplayStep
 
 /// Queues those of the events anew that can be; how many.
 ///
-/// Whoever queues something anew locks the endpoint it goes to, and whoever claims or settles a queued delivery locks its
-/// row. With both locked, in this order, nothing happens to these events until the commit but what is done here. Only then
-/// is it read where they stand: a count of attempts that is older than the locks would number two attempts alike.
+/// The locks are those of [`events::requeue`], for many events at once.
 async fn queue_anew(
     session: &Session,
     now: Timestamp,
@@ -119,7 +117,7 @@ async fn queue_anew(
     let tenant_id = replay.tenant_id;
     let ids: Vec<Uuid> = event_ids.iter().map(StoredId::stored).collect();
     let enabled = lock_endpoints(session, tenant_id, &status::read(session, tenant_id, &ids, now).await?).await?;
-    let busy = lock_queued(session, tenant_id, &ids).await?;
+    let busy = events::lock_queued(session, tenant_id, &ids).await?;
     let standings = status::read(session, tenant_id, &ids, now).await?;
     let heads = events::heads(session, tenant_id, &ids).await?;
 
@@ -157,18 +155,6 @@ async fn lock_endpoints(
     let endpoints: Vec<Uuid> = endpoints.iter().map(StoredId::stored).collect();
     let rows = session.query(&sql::ENDPOINT_LOCK_ENABLED, &[&tenant_id.stored(), &endpoints]).await?;
     rows.iter().map(|row| id(row, 0)).collect()
-}
-
-/// Locks what is queued of these events. Returns what it could not lock because somebody else is claiming or settling it.
-async fn lock_queued(session: &Session, tenant_id: TenantId, events: &[Uuid]) -> Result<HashSet<DeliveryId>, Failure> {
-    let parameters: &Parameters<'_> = &[&tenant_id.stored(), &events];
-    // Before the locks: what has left the queue by now was settled, and whatever is read from here on shows how.
-    let queued = session.query(&sql::QUEUE_OF_EVENT, parameters).await?;
-    let mut busy: HashSet<DeliveryId> = queued.iter().map(|row| id(row, 1)).collect::<Result<_, _>>()?;
-    for row in &session.query(&sql::QUEUE_LOCK_OF_EVENTS, parameters).await? {
-        busy.remove(&id(row, 0)?);
-    }
-    Ok(busy)
 }
 
 /// Deliveries to queue, column by column.

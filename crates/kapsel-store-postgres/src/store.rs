@@ -156,18 +156,6 @@ impl PostgresStore {
         self.in_transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", tenant_id, work).await
     }
 
-    /// Does `work`, which reads before it writes, in a transaction that sees everything as of one moment. Where somebody
-    /// else changed what it writes since that moment, it is done anew.
-    pub(crate) async fn in_one_view<T, W, F>(&self, tenant_id: TenantId, work: W) -> Result<T, StoreError>
-    where
-        W: Fn(Arc<Session>) -> F,
-        F: Future<Output = Result<T, Failure>>,
-    {
-        let transact =
-            |session: Arc<Session>| transact(session, "BEGIN ISOLATION LEVEL REPEATABLE READ", tenant_id, &work);
-        self.until_no_collision(&self.0.api, transact).await
-    }
-
     /// Does `work`, which is a transaction, on a connection of `pool`. One that collided with somebody else's was undone
     /// as a whole and is done anew, at most a few times.
     pub(crate) async fn until_no_collision<T, W, F>(&self, pool: &Arc<Pool>, work: W) -> Result<T, StoreError>

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use kapsel_core::settlement::{Decision, Next};
 use kapsel_core::{Attempt, Endpoint, FinalReason, Outcome, ReplayState, ResponseHead, TenantId};
-use kapsel_store::{ClaimRequest, ClaimedDelivery, DeliveryStore as _, LaneQuota, Replay, ReplayFilter};
-use kapsel_store::{ReplayScan, ReplayStep, ReplayStore as _, Settlement};
+use kapsel_store::{
+    AdminStore as _, ClaimRequest, ClaimedDelivery, DeliveryStore as _, EventFilter, LaneQuota, Replay, ReplayFilter,
+    ReplayScan, ReplayStep, ReplayStore as _, Settlement, StoreError,
+};
 use kapsel_store_postgres::PostgresStore;
 use test_harness::postgres::shared;
 
@@ -28,6 +30,21 @@ async fn deliver(world: Arc<World>, store: PostgresStore, endpoint: Endpoint, is
         }
         let settlements: Vec<_> = claimed.iter().map(|claimed| settlement(&world, claimed)).collect();
         store.delivery_settle_if_leased(world.now(), Arc::new(settlements)).await.unwrap();
+    }
+}
+
+/// Queues one event after the other anew, as somebody would who clicks on each, until told to stop.
+async fn retry(world: Arc<World>, store: PostgresStore, is_over: Arc<AtomicBool>) {
+    let list = store.event_list(TenantId::DEFAULT, EventFilter::default(), EVENTS, world.now());
+    let events = list.await.unwrap();
+    for event in events.iter().cycle() {
+        if is_over.load(Ordering::SeqCst) {
+            return;
+        }
+        match store.event_requeue(TenantId::DEFAULT, event.id, world.now()).await {
+            Ok(()) | Err(StoreError::Conflict(_)) => {}
+            Err(error) => panic!("{error:?}"),
+        }
     }
 }
 
@@ -75,8 +92,8 @@ async fn replay(world: Arc<World>, store: PostgresStore, id: kapsel_core::Replay
     }
 }
 
-/// Two instances make the steps of several jobs over the same events while both deliver. Attempts are numbered one by one,
-/// nothing is queued and given up at once, and nothing is lost.
+/// Two instances make the steps of several jobs over the same events while both deliver and somebody retries single ones.
+/// Attempts are numbered one by one, nothing is queued and given up at once, and nothing is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn steps_beside_claims_and_settlements_keep_every_delivery_whole() {
     let database = migrated_database().await;
@@ -92,6 +109,10 @@ async fn steps_beside_claims_and_settlements_keep_every_delivery_whole() {
     };
     let deliveries: Vec<_> = instances.iter().chain(&instances).map(deliver).collect();
 
+    let is_enough = Arc::new(AtomicBool::new(false));
+    let retry = |store: &PostgresStore| tokio::spawn(retry(Arc::clone(&world), store.clone(), Arc::clone(&is_enough)));
+    let retries: Vec<_> = instances.iter().map(retry).collect();
+
     let mut steps = Vec::new();
     for _ in 0..JOBS {
         let job = world.replay(TenantId::DEFAULT);
@@ -105,6 +126,10 @@ async fn steps_beside_claims_and_settlements_keep_every_delivery_whole() {
         replayed += replay.replayed_count;
     }
     assert!(replayed > 0);
+    is_enough.store(true, Ordering::SeqCst);
+    for retry in retries {
+        retry.await.unwrap();
+    }
     is_over.store(true, Ordering::SeqCst);
     for delivery in deliveries {
         delivery.await.unwrap();
