@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kapsel_api::{Api, ApiSettings, Readiness, ServerSettings};
 use kapsel_core::{Clock, Entropy, SystemClock, SystemEntropy};
-use kapsel_delivery::{DeliverySettings, Dispatcher, HttpSettings, HttpTransport, Janitor};
+use kapsel_delivery::{DeliverySettings, Dispatcher, HttpSettings, HttpTransport, Janitor, ReplayRunner};
 use kapsel_store::EndpointDirectory;
 use secrecy::SecretString;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -91,6 +91,8 @@ impl Server {
         );
 
         let (stopping, stopped) = watch::channel(false);
+        let replays =
+            ReplayRunner::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::clone(&entropy), dispatcher.waker());
         let janitor = Janitor::new(store as _, directory, Arc::clone(&clock), Arc::clone(&entropy));
         let mut background = engine.start_upkeep(&clock, &entropy, dispatcher.waker(), &stopped);
         background.extend([
@@ -101,6 +103,10 @@ impl Server {
             tokio::spawn({
                 let stopped = stopped.clone();
                 async move { janitor.run(told(stopped)).await }
+            }),
+            tokio::spawn({
+                let stopped = stopped.clone();
+                async move { replays.run(told(stopped)).await }
             }),
         ]);
         let http = tokio::spawn(kapsel_api::serve(

@@ -15,4 +15,5 @@ mod ledger;
 mod octokit;
 mod postgres;
 mod program;
+mod replays;
 mod vendors;

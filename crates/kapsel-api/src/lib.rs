@@ -22,7 +22,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 use kapsel_core::{Clock, Entropy, IdGenerator};
-use kapsel_store::{AdminStore, CircuitStore, EndpointDirectory, Handoff, IngestStore, SpoolGauge, Store};
+use kapsel_store::{AdminStore, CircuitStore, EndpointDirectory, Handoff, IngestStore, ReplayStore, SpoolGauge, Store};
 
 use crate::ingest::budget::Budget;
 use crate::ingest::commit::Committer;
@@ -66,6 +66,7 @@ struct Shared {
     settings: ApiSettings,
     store: Arc<dyn AdminStore>,
     circuits: Arc<dyn CircuitStore>,
+    replays: Arc<dyn ReplayStore>,
     directory: Arc<EndpointDirectory>,
     handoff: Arc<dyn Handoff>,
     clock: Arc<dyn Clock>,
@@ -94,6 +95,7 @@ impl Api {
         };
         queue.start_writers(committer, settings.writers);
         let circuits: Arc<dyn CircuitStore> = Arc::clone(&deps.store) as _;
+        let replays: Arc<dyn ReplayStore> = Arc::clone(&deps.store) as _;
         let store: Arc<dyn AdminStore> = deps.store as _;
         Api {
             shared: Arc::new(Shared {
@@ -104,6 +106,7 @@ impl Api {
                 store_check: StoreCheck::new(Arc::clone(&store)),
                 store,
                 circuits,
+                replays,
                 directory: deps.directory,
                 handoff: deps.handoff,
                 clock: deps.clock,

@@ -156,6 +156,10 @@ id!(
     InstanceId, "ins"
 );
 id!(
+    /// One job that queues many events anew.
+    ReplayId, "rpl"
+);
+id!(
     /// One HTTP request to the API, as named in errors and logs.
     RequestId, "req"
 );

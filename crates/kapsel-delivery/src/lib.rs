@@ -2,7 +2,8 @@
 //!
 //! **Is:** the [`Dispatcher`] (claim → send → settle, at least once, under leases), the [`Transport`] port and its
 //! HTTP implementation [`HttpTransport`] with the guard against forbidden addresses, the form of the outgoing request
-//! ([`request`]), and the [`Janitor`] for what has to be tidied now and then.
+//! ([`request`]), the [`Janitor`] for what has to be tidied now and then, and the [`ReplayRunner`] for jobs that queue
+//! many events anew.
 //!
 //! **Is not:** it decides nothing about retries or success (that is `kapsel_core::settlement`), knows no SQL and no
 //! engine, serves no request, and reads no clock and no random number generator but through the ports. Nothing outside
@@ -13,6 +14,7 @@
 pub mod dispatch;
 pub mod janitor;
 pub mod network;
+pub mod replay;
 pub mod request;
 pub mod settings;
 pub mod traceparent;
@@ -24,5 +26,6 @@ mod unwind;
 pub use dispatch::{Deps, Dispatcher, DrainReport, RunOnce};
 pub use janitor::{Janitor, JanitorReport};
 pub use network::{HttpSettings, HttpTransport};
+pub use replay::{ReplayReport, ReplayRunner};
 pub use settings::DeliverySettings;
 pub use transport::{OutboundRequest, Transport};

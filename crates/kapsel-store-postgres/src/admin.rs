@@ -129,7 +129,8 @@ impl AdminStore for PostgresStore {
     }
 
     async fn event_requeue(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError> {
-        self.in_one_view(tenant_id, |session| async move { events::requeue(&session, tenant_id, id, now).await }).await
+        self.in_tenant_anew(tenant_id, |session| async move { events::requeue(&session, tenant_id, id, now).await })
+            .await
     }
 }
 

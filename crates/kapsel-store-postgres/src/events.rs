@@ -1,15 +1,15 @@
 //! Looking at events, and queueing them anew.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use kapsel_core::{DeliveryState, EndpointId, EventId, TenantId, Timestamp};
+use kapsel_core::{DeliveryId, DeliveryState, EndpointId, EventId, TenantId, Timestamp};
 use kapsel_store::standing::Standing;
 use kapsel_store::{Candidates, DeliveryDetail, EventDetail, EventFilter, EventSummary, StoreError};
 use uuid::Uuid;
 
 use crate::error::{Failure, corrupt};
 use crate::rows::{self, StoredId, id, stored, text_of_bytes, time};
-use crate::session::Session;
+use crate::session::{Parameters, Session};
 use crate::statements as sql;
 use crate::status;
 
@@ -44,11 +44,11 @@ pub(crate) async fn get(
 }
 
 /// What the row of an event says, its body aside.
-struct Head {
-    endpoint_id: EndpointId,
+pub(crate) struct Head {
+    pub(crate) endpoint_id: EndpointId,
     received_at: Timestamp,
     content_type: Option<String>,
-    size_bytes: u64,
+    pub(crate) size_bytes: u64,
     idempotency_key: Option<String>,
 }
 
@@ -70,7 +70,12 @@ impl Head {
     }
 }
 
-async fn heads(session: &Session, tenant_id: TenantId, ids: &[Uuid]) -> Result<HashMap<EventId, Head>, Failure> {
+/// What the rows of these events say. One that is not there is not among them.
+pub(crate) async fn heads(
+    session: &Session,
+    tenant_id: TenantId,
+    ids: &[Uuid],
+) -> Result<HashMap<EventId, Head>, Failure> {
     let rows = session.query(&sql::EVENT_HEAD, &[&tenant_id.stored(), &ids]).await?;
     let head = |row: &tokio_postgres::Row| {
         let size_bytes: i64 = rows::get(row, 4)?;
@@ -156,26 +161,33 @@ impl Cursor {
 }
 
 /// Queues every delivery of an event anew. All or nothing: the transaction around it is rolled back where one refuses.
+///
+/// Whoever queues something anew locks the endpoint it goes to, and whoever claims or settles a queued delivery locks its
+/// row. With both locked, in this order, nothing happens to the event until the commit but what is done here. Only then is
+/// it read where it stands: a count of attempts that is older than the locks would number two attempts alike. So the
+/// transaction has to be one that sees what others commit.
 pub(crate) async fn requeue(
     session: &Session,
     tenant_id: TenantId,
     event_id: EventId,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let under_way = || Failure::from(StoreError::Conflict("an attempt is under way"));
-    let (summary, standing) = summary_of(session, tenant_id, event_id, now).await?;
-    if standing.deliveries().any(|delivery| delivery.detail.state == DeliveryState::Delivering) {
-        return Err(under_way());
-    }
+    let (_, standing) = summary_of(session, tenant_id, event_id, now).await?;
+    let endpoints: BTreeSet<EndpointId> =
+        standing.deliveries().map(|delivery| delivery.detail.delivery.endpoint_id).collect();
     let mut is_disabled = false;
     let mut is_deleted = false;
-    for delivery in standing.deliveries() {
-        let endpoint_id = delivery.detail.delivery.endpoint_id.stored();
-        // Locked until the commit, so that nobody deletes or disables it in between.
-        match session.query_opt(&sql::ENDPOINT_VERSION, &[&tenant_id.stored(), &endpoint_id]).await? {
+    for endpoint_id in endpoints {
+        match session.query_opt(&sql::ENDPOINT_VERSION, &[&tenant_id.stored(), &endpoint_id.stored()]).await? {
             None => is_deleted = true,
             Some(row) => is_disabled |= !rows::get::<bool>(&row, 1)?,
         }
+    }
+    let busy = lock_queued(session, tenant_id, &[event_id.stored()]).await?;
+    let (summary, standing) = summary_of(session, tenant_id, event_id, now).await?;
+    let under_way = || Failure::from(StoreError::Conflict("an attempt is under way"));
+    if !busy.is_empty() || standing.deliveries().any(|delivery| delivery.detail.state == DeliveryState::Delivering) {
+        return Err(under_way());
     }
     if is_deleted {
         return Err(StoreError::Conflict("the endpoint is deleted").into());
@@ -201,9 +213,24 @@ pub(crate) async fn requeue(
                 ],
             )
             .await?;
-        // Somebody claimed it since it was looked at.
         put.ok_or_else(under_way)?;
     }
     session.execute(&sql::OUTCOME_DELETE, &[&tenant_id.stored(), &event_id.stored()]).await?;
     Ok(())
+}
+
+/// Locks what is queued of these events. Returns what it could not lock because somebody else is claiming or settling it.
+pub(crate) async fn lock_queued(
+    session: &Session,
+    tenant_id: TenantId,
+    events: &[Uuid],
+) -> Result<HashSet<DeliveryId>, Failure> {
+    let parameters: &Parameters<'_> = &[&tenant_id.stored(), &events];
+    // Before the locks: what has left the queue by now was settled, and whatever is read from here on shows how.
+    let queued = session.query(&sql::QUEUE_OF_EVENT, parameters).await?;
+    let mut busy: HashSet<DeliveryId> = queued.iter().map(|row| id(row, 1)).collect::<Result<_, _>>()?;
+    for row in &session.query(&sql::QUEUE_LOCK_OF_EVENTS, parameters).await? {
+        busy.remove(&id(row, 0)?);
+    }
+    Ok(busy)
 }

@@ -28,6 +28,8 @@ mod open_error;
 mod options;
 mod partitions;
 mod pool;
+mod replay_step;
+mod replays;
 mod rows;
 mod session;
 mod settle;

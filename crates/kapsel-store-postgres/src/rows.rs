@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::{
     Attempt, AttemptId, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointSecrets, EndpointStatus, Event, EventId,
-    FailureKind, HeaderBlock, InstanceId, Outcome, ResponseHead, TenantId, Timestamp,
+    FailureKind, HeaderBlock, InstanceId, Outcome, ReplayId, ResponseHead, TenantId, Timestamp,
 };
 use kapsel_store::StoreError;
 use tokio_postgres::Row;
@@ -31,7 +31,7 @@ macro_rules! stored_ids {
     };
 }
 
-stored_ids!(AttemptId, DeliveryId, EndpointId, EventId, InstanceId, TenantId);
+stored_ids!(AttemptId, DeliveryId, EndpointId, EventId, InstanceId, ReplayId, TenantId);
 
 /// The value in a column.
 pub(crate) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, Failure> {

@@ -76,6 +76,7 @@ statements! {
     Tenant ENDPOINT_GET = "endpoint_get" (UUID, UUID) -> (UUID, UUID, TEXT, BYTEA, TEXT, INT8, INT8, INT8);
     Tenant ENDPOINT_INSERT = "endpoint_insert" (UUID, UUID, TEXT, BYTEA, TEXT, TEXT, INT8, INT8, INT8, INT8) -> ();
     Tenant ENDPOINT_LIST = "endpoint_list" (UUID, UUID, INT8) -> (UUID, UUID, TEXT, BYTEA, TEXT, INT8, INT8, INT8);
+    Tenant ENDPOINT_LOCK_ENABLED = "endpoint_lock_enabled" (UUID, UUID_ARRAY) -> (UUID);
     Tenant ENDPOINT_UPDATE = "endpoint_update" (UUID, UUID, TEXT, BYTEA, TEXT, TEXT, INT8, INT8, INT8) -> ();
     Tenant ENDPOINT_VERSION = "endpoint_version" (UUID, UUID) -> (INT8, BOOL);
     System EVENT_EXISTS = "event_exists" (UUID_ARRAY, UUID_ARRAY) -> (UUID);
@@ -106,13 +107,35 @@ statements! {
     System MIGRATION_LOCK = "migration_lock" () -> (INT8);
     System MIGRATION_TABLE = "migration_table" () -> ();
     Tenant OUTCOME_DELETE = "outcome_delete" (UUID, UUID) -> ();
+    Tenant OUTCOME_DELETE_OF_EVENTS = "outcome_delete_of_events" (UUID, UUID_ARRAY) -> ();
     Tenant OUTCOMES_OF_EVENT = "outcomes_of_event" (UUID, UUID_ARRAY) -> (UUID, UUID, UUID, TEXT);
     System PARTITION_LIST = "partition_list" (TEXT) -> (TEXT);
     System PULSE_BEAT = "pulse_beat" () -> ();
+    Tenant QUEUE_LOCK_OF_EVENTS = "queue_lock_of_events" (UUID, UUID_ARRAY) -> (UUID);
     Tenant QUEUE_OF_EVENT = "queue_of_event" (UUID, UUID_ARRAY) -> (UUID, UUID, UUID, INT8, BOOL, INT4, BOOL);
     Tenant QUEUE_PUT_IF_IDLE = "queue_put_if_idle" (UUID, UUID, UUID, UUID, INT8, INT4, INT8) -> (UUID);
+    Tenant QUEUE_PUT_MANY_IF_IDLE = "queue_put_many_if_idle"
+        (UUID, UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT4_ARRAY, INT8_ARRAY, INT8) -> (UUID);
     System QUEUE_RELEASE_ALL = "queue_release_all" (INT8, UUID) -> ();
     System QUEUE_RELEASE_CLAIM = "queue_release_claim" (INT8, INT8, INT8) -> ();
     System QUEUE_RELEASE_IF_LEASED = "queue_release_if_leased"
         (UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8) -> ();
+    Tenant REPLAY_ADVANCE = "replay_advance" (UUID, UUID, UUID, INT8, INT8, INT8, INT8, TEXT, INT8) -> ();
+    System REPLAY_DUE = "replay_due" (INT8) ->
+        (UUID, UUID, UUID, TEXT, INT8, INT8, UUID, UUID, INT8, TEXT, INT8, BOOL, INT8, INT8, INT8, INT8, INT8, INT8, INT8);
+    Tenant REPLAY_GET = "replay_get" (UUID, UUID) ->
+        (UUID, UUID, UUID, TEXT, INT8, INT8, UUID, UUID, INT8, TEXT, INT8, BOOL, INT8, INT8, INT8, INT8, INT8, INT8, INT8);
+    Tenant REPLAY_IDS_GIVEN_UP = "replay_ids_given_up" (UUID, UUID, UUID, INT8) -> (UUID);
+    Tenant REPLAY_IDS_OF_ENDPOINT = "replay_ids_of_endpoint" (UUID, UUID, UUID, INT8, UUID) -> (UUID);
+    Tenant REPLAY_IDS_OF_TENANT = "replay_ids_of_tenant" (UUID, UUID, UUID, INT8) -> (UUID);
+    Tenant REPLAY_IDS_QUEUED = "replay_ids_queued" (UUID, UUID, UUID, INT8) -> (UUID);
+    Tenant REPLAY_IDS_UNDELIVERED = "replay_ids_undelivered" (UUID, UUID, UUID, INT8) -> (UUID);
+    Tenant REPLAY_INSERT = "replay_insert"
+        (UUID, UUID, UUID, TEXT, INT8, INT8, UUID, UUID, INT8, TEXT, INT8, BOOL, INT8, INT8, INT8, INT8, INT8, INT8,
+        INT8) -> ();
+    Tenant REPLAY_LIST = "replay_list" (UUID, UUID, INT8) ->
+        (UUID, UUID, UUID, TEXT, INT8, INT8, UUID, UUID, INT8, TEXT, INT8, BOOL, INT8, INT8, INT8, INT8, INT8, INT8, INT8);
+    Tenant REPLAY_LOCK = "replay_lock" (UUID, UUID) ->
+        (UUID, UUID, UUID, TEXT, INT8, INT8, UUID, UUID, INT8, TEXT, INT8, BOOL, INT8, INT8, INT8, INT8, INT8, INT8, INT8);
+    Tenant REPLAY_SET_STATE = "replay_set_state" (UUID, UUID, TEXT, INT8) -> ();
 }

@@ -137,6 +137,16 @@ impl PostgresStore {
         self.in_transaction("BEGIN", tenant_id, work).await
     }
 
+    /// The same for work that locks many rows and may collide with others who do.
+    pub(crate) async fn in_tenant_anew<T, W, F>(&self, tenant_id: TenantId, work: W) -> Result<T, StoreError>
+    where
+        W: Fn(Arc<Session>) -> F,
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let transact = |session: Arc<Session>| transact(session, "BEGIN", tenant_id, &work);
+        self.until_no_collision(&self.0.api, transact).await
+    }
+
     /// The same for reading, all of it as of one moment.
     pub(crate) async fn in_snapshot<T, W, F>(&self, tenant_id: TenantId, work: W) -> Result<T, StoreError>
     where
@@ -144,18 +154,6 @@ impl PostgresStore {
         F: Future<Output = Result<T, Failure>>,
     {
         self.in_transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", tenant_id, work).await
-    }
-
-    /// Does `work`, which reads before it writes, in a transaction that sees everything as of one moment. Where somebody
-    /// else changed what it writes since that moment, it is done anew.
-    pub(crate) async fn in_one_view<T, W, F>(&self, tenant_id: TenantId, work: W) -> Result<T, StoreError>
-    where
-        W: Fn(Arc<Session>) -> F,
-        F: Future<Output = Result<T, Failure>>,
-    {
-        let transact =
-            |session: Arc<Session>| transact(session, "BEGIN ISOLATION LEVEL REPEATABLE READ", tenant_id, &work);
-        self.until_no_collision(&self.0.api, transact).await
     }
 
     /// Does `work`, which is a transaction, on a connection of `pool`. One that collided with somebody else's was undone

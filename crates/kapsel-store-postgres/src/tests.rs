@@ -9,13 +9,15 @@ use test_harness::postgres::{fresh_database_name, shared};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, NoTls};
 
+use crate::migrate::{MIGRATIONS, migrate};
 use crate::options::PostgresOptions;
+use crate::session::Session;
 use crate::statements::{ALL, Scope};
 use crate::store::PostgresStore;
 
 /// Tables whose rows belong to tenants.
-const TENANT_TABLES: [&str; 7] =
-    ["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes", "circuits"];
+const TENANT_TABLES: [&str; 8] =
+    ["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes", "circuits", "replays"];
 
 /// A connection to a database with the schema in it.
 async fn migrated() -> Client {
@@ -28,6 +30,28 @@ async fn migrated() -> Client {
     let (client, connection) = tokio_postgres::connect(&shared().url(&name), NoTls).await.unwrap();
     tokio::spawn(connection);
     client
+}
+
+/// Wherever an older program left off.
+#[tokio::test]
+async fn every_earlier_schema_is_brought_up_to_date() {
+    for done in 1..MIGRATIONS.len() {
+        let name = fresh_database_name();
+        let database = name.clone();
+        tokio::task::spawn_blocking(move || shared().create_database(&database)).await.unwrap();
+        let url = shared().url(&name);
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let session = Session::new(client, None);
+        let user = session.text("SELECT current_user").await.unwrap().unwrap();
+        migrate(&session, &user, &MIGRATIONS[..done]).await.unwrap();
+        session.run("UPDATE pulse SET beats = 7").await.unwrap();
+        migrate(&session, &user, MIGRATIONS).await.unwrap();
+        let known = session.text("SELECT max(version) FROM schema_migrations").await.unwrap();
+        assert_eq!(known, Some(MIGRATIONS.len().to_string()));
+        let beats = session.text("SELECT beats FROM pulse").await.unwrap();
+        assert_eq!(beats.as_deref(), Some("7"), "what was there stays");
+    }
 }
 
 #[test]
@@ -143,8 +167,14 @@ fn a_table_without_its_tenant_is_noticed() {
 /// What serves the API is registered as such, so that the tests above see it.
 #[test]
 fn modules_that_serve_the_api_use_statements_of_a_tenant() {
-    let allowed_for_everybody = ["ENDPOINT_CHANGES", "PULSE_BEAT"];
-    let modules = [include_str!("admin.rs"), include_str!("events.rs"), include_str!("status.rs")];
+    let allowed_for_everybody = ["ENDPOINT_CHANGES", "PULSE_BEAT", "REPLAY_DUE"];
+    let modules = [
+        include_str!("admin.rs"),
+        include_str!("events.rs"),
+        include_str!("replay_step.rs"),
+        include_str!("replays.rs"),
+        include_str!("status.rs"),
+    ];
     let used = modules.iter().flat_map(|text| text.split("sql::").skip(1));
     let used: BTreeSet<_> =
         used.filter_map(|rest| rest.split(|c: char| !c.is_ascii_uppercase() && c != '_').next()).collect();
@@ -212,6 +242,12 @@ async fn lists_are_read_in_the_order_of_an_index() {
         "event_ids_given_up",
         "idempotency_bucket_slice",
         "lane_scan",
+        "replay_due",
+        "replay_ids_given_up",
+        "replay_ids_of_endpoint",
+        "replay_ids_of_tenant",
+        "replay_ids_queued",
+        "replay_list",
     ];
     for name in lists {
         let statement = ALL.iter().find(|statement| statement.name == name).unwrap();

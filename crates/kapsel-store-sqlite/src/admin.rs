@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use kapsel_core::{Endpoint, EndpointId, EventId, TenantId, Timestamp};
-use kapsel_store::{AdminStore, ChangeSeq, EndpointChange, EventDetail, EventFilter, EventSummary, StoreError};
+use kapsel_store::{
+    AdminStore, ChangeSeq, EndpointChange, EventDetail, EventFilter, EventSummary, StatusSet, StoreError,
+};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::Failure;
@@ -135,9 +137,8 @@ impl AdminStore for SqliteStore {
     }
 
     async fn event_requeue(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError> {
-        self.writer()
-            .write(Kind::MayRefuse, Weight::ROW, move |connection| events::requeue(connection, tenant_id, id, now))
-            .await
+        let requeue = move |connection: &Connection| events::requeue(connection, tenant_id, id, StatusSet::ALL, now);
+        self.writer().write(Kind::MayRefuse, Weight::ROW, requeue).await
     }
 }
 

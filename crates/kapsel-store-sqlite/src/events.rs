@@ -2,7 +2,7 @@
 
 use kapsel_core::{DeliveryState, EventId, TenantId, Timestamp};
 use kapsel_store::standing::{Standing, Standpoint};
-use kapsel_store::{Candidates, DeliveryDetail, EventDetail, EventFilter, EventSummary, StoreError};
+use kapsel_store::{Candidates, DeliveryDetail, EventDetail, EventFilter, EventSummary, StatusSet, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::Failure;
@@ -126,11 +126,13 @@ impl Cursor {
     }
 }
 
-/// Queues every delivery of an event anew. All or nothing: every delivery is looked at before the first one is changed.
+/// Queues every delivery of an event anew if it is in one of the states `from`. All or nothing: every delivery is looked at
+/// before the first one is changed.
 pub(crate) fn requeue(
     connection: &Connection,
     tenant_id: TenantId,
     event_id: EventId,
+    from: StatusSet,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let key = params![tenant_id.as_bytes(), event_id.as_bytes()];
@@ -140,6 +142,9 @@ pub(crate) fn requeue(
     let standing = status::read(connection, tenant_id, event_id, now)?;
     if standing.deliveries().any(|delivery| delivery.detail.state == DeliveryState::Delivering) {
         return Err(StoreError::Conflict("an attempt is under way").into());
+    }
+    if !from.contains(standing.status()) {
+        return Err(StoreError::Conflict("the event is in another state").into());
     }
     let endpoints = || standing.deliveries().map(|delivery| delivery.detail.delivery.endpoint_id);
     let mut endpoint = connection.prepare_cached(sql::ENDPOINT_VERSION)?;

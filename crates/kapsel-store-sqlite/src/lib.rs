@@ -28,6 +28,8 @@ mod lanes;
 mod migrate;
 mod open_error;
 mod readers;
+mod replay_step;
+mod replays;
 mod rows;
 mod spool;
 mod statements;

@@ -9,6 +9,7 @@ use crate::statements;
 pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "0001_initial", sql: include_str!("../migrations/0001_initial.sql") },
     Migration { version: 2, name: "0002_circuits", sql: include_str!("../migrations/0002_circuits.sql") },
+    Migration { version: 3, name: "0003_replays", sql: include_str!("../migrations/0003_replays.sql") },
 ];
 
 /// All migrations of a spool, which is a database of its own.
@@ -109,6 +110,24 @@ mod tests {
         assert_eq!(tables(&connection), ["a", "schema_migrations"]);
         migrate(&mut connection, &[FIRST, SECOND]).unwrap();
         assert_eq!(tables(&connection), ["a", "b", "schema_migrations"]);
+    }
+
+    /// Wherever an older program left off.
+    #[test]
+    fn every_earlier_schema_is_brought_up_to_date() {
+        let migrated = |connection: &mut Connection| {
+            migrate(connection, MIGRATIONS).unwrap();
+            tables(connection)
+        };
+        let expected = migrated(&mut Connection::open_in_memory().unwrap());
+        for done in 1..MIGRATIONS.len() {
+            let mut connection = Connection::open_in_memory().unwrap();
+            migrate(&mut connection, &MIGRATIONS[..done]).unwrap();
+            connection.execute("UPDATE pulse SET beats = 7", []).unwrap();
+            assert_eq!(migrated(&mut connection), expected);
+            let beats: i64 = connection.query_row("SELECT beats FROM pulse", [], |row| row.get(0)).unwrap();
+            assert_eq!(beats, 7, "what was there stays");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::{
     Attempt, AttemptId, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointSecrets, EndpointStatus, Event, EventId,
-    HeaderBlock, InstanceId, Outcome, ResponseHead, TenantId, Timestamp,
+    HeaderBlock, InstanceId, Outcome, ReplayId, ResponseHead, TenantId, Timestamp,
 };
 use kapsel_store::StoreError;
 use kapsel_store::error::Cause;
@@ -30,7 +30,7 @@ macro_rules! stored_ids {
     };
 }
 
-stored_ids!(AttemptId, DeliveryId, EndpointId, EventId, InstanceId, TenantId);
+stored_ids!(AttemptId, DeliveryId, EndpointId, EventId, InstanceId, ReplayId, TenantId);
 
 /// The id in a column.
 pub(crate) fn id<I: StoredId>(row: &Row<'_>, column: usize) -> rusqlite::Result<I> {

@@ -86,6 +86,23 @@ statements! {
     System QUEUE_RELEASE_CLAIM = "queue_release_claim" (3) -> ();
     System QUEUE_RELEASE_IF_LEASED = "queue_release_if_leased" (5) -> ();
     System QUEUE_RETRY_IF_LEASED = "queue_retry_if_leased" (5) -> ();
+    Tenant REPLAY_ADVANCE = "replay_advance" (9) -> ();
+    System REPLAY_DUE = "replay_due" (1) ->
+        (BLOB, BLOB, BLOB, TEXT, INTEGER, INTEGER, BLOB, BLOB, INTEGER, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER,
+        INTEGER, INTEGER, INTEGER, INTEGER);
+    Tenant REPLAY_GET = "replay_get" (2) ->
+        (BLOB, BLOB, BLOB, TEXT, INTEGER, INTEGER, BLOB, BLOB, INTEGER, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER,
+        INTEGER, INTEGER, INTEGER, INTEGER);
+    Tenant REPLAY_IDS_GIVEN_UP = "replay_ids_given_up" (4) -> (BLOB);
+    Tenant REPLAY_IDS_OF_ENDPOINT = "replay_ids_of_endpoint" (5) -> (BLOB);
+    Tenant REPLAY_IDS_OF_TENANT = "replay_ids_of_tenant" (4) -> (BLOB);
+    Tenant REPLAY_IDS_QUEUED = "replay_ids_queued" (4) -> (BLOB);
+    Tenant REPLAY_IDS_UNDELIVERED = "replay_ids_undelivered" (4) -> (BLOB);
+    Tenant REPLAY_INSERT = "replay_insert" (19) -> ();
+    Tenant REPLAY_LIST = "replay_list" (3) ->
+        (BLOB, BLOB, BLOB, TEXT, INTEGER, INTEGER, BLOB, BLOB, INTEGER, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER,
+        INTEGER, INTEGER, INTEGER, INTEGER);
+    Tenant REPLAY_SET_STATE = "replay_set_state" (4) -> ();
     System SPOOL_EXISTS = "spool_exists" (1) -> (EXPRESSION);
     System SPOOL_INSERT = "spool_insert" (13) -> ();
     System SPOOL_KEY_FIND = "spool_key_find" (2) -> (BLOB, BLOB, INTEGER);

@@ -108,6 +108,22 @@ impl StatusSet {
     pub const fn contains(self, state: DeliveryState) -> bool {
         self.0 & (1 << state as u8) != 0
     }
+
+    /// The set without `state`.
+    pub const fn without(self, state: DeliveryState) -> Self {
+        StatusSet(self.0 & !(1 << state as u8))
+    }
+
+    /// Its states, in the order of a life.
+    pub fn iter(self) -> impl Iterator<Item = DeliveryState> {
+        DeliveryState::ALL.iter().copied().filter(move |state| self.contains(*state))
+    }
+}
+
+impl FromIterator<DeliveryState> for StatusSet {
+    fn from_iter<I: IntoIterator<Item = DeliveryState>>(states: I) -> Self {
+        StatusSet(states.into_iter().fold(0, |bits, state| bits | 1 << state as u8))
+    }
 }
 
 /// Which events to list.

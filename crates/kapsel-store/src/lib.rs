@@ -1,6 +1,7 @@
 //! The storage contract of Kapsel: what an engine must be able to do, in which units, and with which errors.
 //!
-//! **Is:** traits cut by who uses them, [`IngestStore`], [`DeliveryStore`], [`CircuitStore`], [`AdminStore`] and their sum
+//! **Is:** traits cut by who uses them, [`IngestStore`], [`DeliveryStore`], [`CircuitStore`], [`AdminStore`],
+//! [`ReplayStore`] and their sum
 //! [`Store`]; the values that go in and come out; the [`EndpointDirectory`] that keeps the endpoints ready in memory;
 //! the [`Handoff`] through which a freshly stored delivery reaches the local dispatcher; the local [`spool`] in front of
 //! a store that can be away; the in-memory engine; and the contract suite that every engine passes (`contract`, behind
@@ -21,6 +22,7 @@ pub mod error;
 pub mod handoff;
 pub mod ingest;
 pub mod memory;
+pub mod replay;
 pub mod schema;
 pub mod spool;
 pub mod standing;
@@ -36,9 +38,12 @@ pub use error::StoreError;
 pub use handoff::{Handoff, Slot};
 pub use ingest::{IngestStore, Ingested, NewDelivery, NewEvent};
 pub use memory::MemoryStore;
+pub use replay::{
+    DueReplays, EventRange, Replay, ReplayCount, ReplayFilter, ReplayPage, ReplayScan, ReplayStep, ReplayStore,
+};
 pub use spool::{SpoolDrain, SpoolGauge, SpoolSettings, SpoolState, SpoolStatus, SpoolStore, SpooledStore};
 
 /// Everything that an engine does.
-pub trait Store: IngestStore + DeliveryStore + CircuitStore + AdminStore {}
+pub trait Store: IngestStore + DeliveryStore + CircuitStore + AdminStore + ReplayStore {}
 
-impl<T: IngestStore + DeliveryStore + CircuitStore + AdminStore> Store for T {}
+impl<T: IngestStore + DeliveryStore + CircuitStore + AdminStore + ReplayStore> Store for T {}

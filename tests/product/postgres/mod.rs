@@ -4,6 +4,7 @@ mod endpoints;
 mod faults;
 mod leases;
 mod poison;
+mod replays;
 mod spool;
 mod start;
 mod takeover;

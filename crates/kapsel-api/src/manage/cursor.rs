@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kapsel_core::{EndpointId, EventId};
+use kapsel_core::{EndpointId, EventId, ReplayId};
 
 use crate::problem::Problem;
 
@@ -41,6 +41,18 @@ impl Position for EventId {
 
     fn from_bytes(bytes: [u8; 16]) -> Self {
         EventId::from_bytes(bytes)
+    }
+}
+
+impl Position for ReplayId {
+    const LIST: u8 = b'r';
+
+    fn to_bytes(self) -> [u8; 16] {
+        *self.as_bytes()
+    }
+
+    fn from_bytes(bytes: [u8; 16]) -> Self {
+        ReplayId::from_bytes(bytes)
     }
 }
 

@@ -205,7 +205,7 @@ async fn refresh_directory(shared: &Shared) {
 }
 
 /// Reads a JSON body, whatever media type it claims.
-async fn read_json(shared: &Shared, request: Request) -> Result<(Parts, Value), Problem> {
+pub(super) async fn read_json(shared: &Shared, request: Request) -> Result<(Parts, Value), Problem> {
     let (parts, mut body) = request.into_parts();
     let mut charge = shared.budget.charge();
     let bytes = match body::read(&mut body, BODY_BYTES_MAX, BODY_TIME_MAX, &mut charge).await {

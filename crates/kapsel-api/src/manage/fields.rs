@@ -134,6 +134,15 @@ impl<'a> Object<'a> {
         text
     }
 
+    /// A text that `parse` understands; `problem` says what it must be.
+    pub(crate) fn parsed<T>(&self, name: &str, problem: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let value = self.get(name)?.as_str().and_then(parse);
+        if value.is_none() {
+            self.refuse(name, problem);
+        }
+        value
+    }
+
     /// A text that is secret: never shown, whatever is wrong with it.
     pub(crate) fn secret(&self, name: &str) -> Option<SecretString> {
         secret(self.get(name)?, self.path_of(name), self.problems)
@@ -191,6 +200,25 @@ impl<'a> Object<'a> {
             self.refuse(name, format!("must be one of {}", known.join(", ")));
         }
         found.map(|(_, meaning)| *meaning)
+    }
+
+    /// A list of a few words, at least one. Those that are not known are noted and left out.
+    pub(crate) fn words<T: Copy>(&self, name: &str, words: &[(&str, T)]) -> Option<Vec<T>> {
+        let list = self.get(name)?.as_array().filter(|list| !list.is_empty());
+        let Some(list) = list else {
+            self.refuse(name, "must be a list of at least one word");
+            return None;
+        };
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let read = |(index, value): (usize, &Value)| {
+            let found = words.iter().find(|(word, _)| Some(*word) == value.as_str());
+            if found.is_none() {
+                let problem = format!("must be one of {}", known.join(", "));
+                self.problems.add_given(format!("{}[{index}]", self.path_of(name)), problem, value);
+            }
+            found.map(|(_, meaning)| *meaning)
+        };
+        Some(list.iter().enumerate().filter_map(read).collect())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The management API under `/v1`: endpoints and events, as JSON, behind the operator key.
+//! The management API under `/v1`: endpoints, events and replays, as JSON, behind the operator key.
 //!
 //! Input is read field by field (`fields`) and not by a derived reader, because whoever gets a field wrong should
 //! hear of every wrong field at once, with its path. What comes in is in `…_input`, what goes out in `…_view`.
@@ -15,6 +15,9 @@ mod limits_input;
 mod policy_input;
 mod preconditions;
 mod query;
+mod replay_input;
+mod replay_view;
+mod replays;
 mod secret_input;
 
 use std::sync::Arc;
@@ -37,6 +40,12 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/events", get(events::list))
         .route("/v1/events/{id}", get(events::show))
         .route("/v1/events/{id}/retry", post(events::retry))
+        .route("/v1/replays", get(replays::list).post(replays::create))
+        .route("/v1/replays/preview", post(replays::preview))
+        .route("/v1/replays/{id}", get(replays::show))
+        .route("/v1/replays/{id}/pause", post(replays::pause))
+        .route("/v1/replays/{id}/resume", post(replays::resume))
+        .route("/v1/replays/{id}/cancel", post(replays::cancel))
 }
 
 /// The id that stands as the third part of the path, as in `/v1/events/{id}/retry`. What is no id names nothing.

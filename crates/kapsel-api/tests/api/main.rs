@@ -16,6 +16,7 @@ mod manage_auth;
 mod manage_endpoints;
 mod manage_events;
 mod manage_input;
+mod manage_replays;
 mod ops;
 mod server;
 mod support;

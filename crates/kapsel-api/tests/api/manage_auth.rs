@@ -14,6 +14,13 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/events"),
     ("GET", "/v1/events/evt_01h455vb4pex5vsknk084sn02q"),
     ("POST", "/v1/events/evt_01h455vb4pex5vsknk084sn02q/retry"),
+    ("GET", "/v1/replays"),
+    ("POST", "/v1/replays"),
+    ("POST", "/v1/replays/preview"),
+    ("GET", "/v1/replays/rpl_01h455vb4pex5vsknk084sn02q"),
+    ("POST", "/v1/replays/rpl_01h455vb4pex5vsknk084sn02q/pause"),
+    ("POST", "/v1/replays/rpl_01h455vb4pex5vsknk084sn02q/resume"),
+    ("POST", "/v1/replays/rpl_01h455vb4pex5vsknk084sn02q/cancel"),
 ];
 
 #[tokio::test]
@@ -77,6 +84,8 @@ async fn unknown_routes_and_wrong_methods_have_their_own_answers() {
         (Method::DELETE, "/v1/endpoints", "GET,HEAD,POST"),
         (Method::POST, "/v1/events", "GET,HEAD"),
         (Method::GET, "/v1/events/evt_01h455vb4pex5vsknk084sn02q/retry", "POST"),
+        (Method::DELETE, "/v1/replays/rpl_01h455vb4pex5vsknk084sn02q", "GET,HEAD"),
+        (Method::GET, "/v1/replays/preview", "POST"),
         (Method::POST, "/health/live", "GET,HEAD"),
     ];
     for (method, path, allowed) in cases {

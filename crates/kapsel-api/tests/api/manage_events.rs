@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::support::App;
 
 /// Takes a webhook in and hands its delivery to the test.
-async fn deliver(app: &App, endpoint: EndpointId) -> (String, ClaimedDelivery) {
+pub(crate) async fn deliver(app: &App, endpoint: EndpointId) -> (String, ClaimedDelivery) {
     app.handoff.set_free(1);
     let id = app.ingest(endpoint, &[("content-type", "application/json")], "{}").await.expect_received();
     let started = app.handoff.started();
@@ -23,7 +23,7 @@ async fn deliver(app: &App, endpoint: EndpointId) -> (String, ClaimedDelivery) {
 }
 
 /// Writes down one attempt as the dispatcher would.
-async fn settle(app: &App, claimed: &ClaimedDelivery, outcome: Outcome, next: Next) {
+pub(crate) async fn settle(app: &App, claimed: &ClaimedDelivery, outcome: Outcome, next: Next) {
     let started_at = app.clock.now();
     let attempt = Attempt {
         id: IdGenerator::new(Arc::new(SystemEntropy)).next(started_at),
@@ -41,7 +41,7 @@ async fn settle(app: &App, claimed: &ClaimedDelivery, outcome: Outcome, next: Ne
     assert_eq!(settled, [Settled::Written]);
 }
 
-fn answered(status: u16, body: impl Into<Bytes>) -> Outcome {
+pub(crate) fn answered(status: u16, body: impl Into<Bytes>) -> Outcome {
     Outcome::Response(ResponseHead { status, body: body.into(), ..ResponseHead::default() })
 }
 

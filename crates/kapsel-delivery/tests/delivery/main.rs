@@ -11,6 +11,7 @@ mod dispatcher;
 mod guard;
 mod hostile;
 mod network;
+mod replay;
 mod tls;
 mod transport;
 mod world;

@@ -12,6 +12,7 @@ mod differential;
 mod instances;
 mod opening;
 mod partitions;
+mod replays;
 mod support;
 mod tenants;
 mod tls;

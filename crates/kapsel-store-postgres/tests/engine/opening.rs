@@ -70,7 +70,7 @@ async fn a_newer_or_changed_schema_is_refused() {
     let sql = "INSERT INTO schema_migrations VALUES (99, '0099_future', '')";
     psql(&database, sql).await;
     let (error, _) = refusal(&options(shared(), &database)).await;
-    assert!(matches!(error, OpenError::Schema(SchemaMismatch::Newer { found: 99, supported: 2 })), "{error:?}");
+    assert!(matches!(error, OpenError::Schema(SchemaMismatch::Newer { found: 99, .. })), "{error:?}");
 
     psql(&database, "DELETE FROM schema_migrations WHERE version = 99").await;
     psql(&database, "UPDATE schema_migrations SET checksum = '' WHERE version = 1").await;

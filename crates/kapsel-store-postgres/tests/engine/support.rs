@@ -7,9 +7,12 @@ use kapsel_core::idempotency::IdempotencyKey;
 use kapsel_core::settlement::{Decision, Next};
 use kapsel_core::{
     Attempt, Clock as _, DeliveryRef, Endpoint, EndpointId, Entropy as _, FinalReason, IdGenerator, Lease, LeaseToken,
-    Outcome, ResponseHead, SystemEntropy, Timestamp,
+    Outcome, ReplayState, ResponseHead, SystemEntropy, TenantId, Timestamp,
 };
-use kapsel_store::{AdminStore as _, IngestStore as _, Ingested, NewDelivery, NewEvent, Settlement, StoreError};
+use kapsel_store::{
+    AdminStore as _, IngestStore as _, Ingested, NewDelivery, NewEvent, Replay, ReplayCount, ReplayFilter, Settlement,
+    StoreError,
+};
 use kapsel_store_postgres::{OpenError, PostgresOptions, PostgresStore};
 use test_harness::postgres::{PostgresCluster, fresh_database_name, shared};
 use test_harness::{EndpointBuilder, EventBuilder, TestClock};
@@ -134,6 +137,28 @@ impl World {
         };
         let decision = Decision { next: Next::Failed(FinalReason::Refused), disable_endpoint: None };
         Settlement { lease, attempt, decision }
+    }
+
+    /// A running job about everything that `tenant_id` has.
+    pub(crate) fn replay(&self, tenant_id: TenantId) -> Replay {
+        let filter = ReplayFilter { endpoint_id: None, statuses: ReplayFilter::STATUSES, since: None, until: None };
+        let now = self.now();
+        Replay {
+            id: self.ids.next(now),
+            tenant_id,
+            filter,
+            range: filter.range(self.ids.next(now)),
+            rate_per_second: 100,
+            state: ReplayState::Running,
+            matched: ReplayCount::default(),
+            replayed_count: 0,
+            skipped_count: 0,
+            next_step_at: now,
+            created_at: now,
+            updated_at: now,
+            completed_at: None,
+            version: 1,
+        }
     }
 
     pub(crate) async fn insert(

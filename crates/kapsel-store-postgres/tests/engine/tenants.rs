@@ -1,7 +1,7 @@
 //! The second wall: what the API's role sees when a statement forgets to ask for the tenant.
 
 use kapsel_core::TenantId;
-use kapsel_store::{AdminStore as _, DeliveryStore as _};
+use kapsel_store::{AdminStore as _, DeliveryStore as _, ReplayStore as _};
 use std::sync::Arc;
 use test_harness::EndpointBuilder;
 use test_harness::postgres::shared;
@@ -9,7 +9,7 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::support::{World, migrated_database, open, options};
 
-const TABLES: [&str; 6] = ["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes"];
+const TABLES: [&str; 7] = ["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes", "replays"];
 
 /// A connection as the engine makes them for the API.
 async fn as_api_role(database: &str) -> Client {
@@ -41,6 +41,7 @@ async fn two_tenants() -> (String, [TenantId; 2]) {
         world.insert(&store, vec![failing.clone(), world.event(&endpoint)]).await.unwrap();
         let settlement = world.failed(&failing, lease);
         store.delivery_settle_if_leased(world.now(), Arc::new(vec![settlement])).await.unwrap();
+        store.replay_insert(world.replay(tenant_id)).await.unwrap();
     }
     store.close().await;
     (database, tenants)
@@ -74,6 +75,7 @@ async fn what_belongs_to_another_tenant_can_be_neither_written_nor_removed() {
         format!("UPDATE endpoints SET version = 9 WHERE tenant_id = '{other}'"),
         format!("DELETE FROM queue WHERE tenant_id = '{other}'"),
         format!("DELETE FROM outcomes WHERE tenant_id = '{other}'"),
+        format!("UPDATE replays SET version = 9 WHERE tenant_id = '{other}'"),
     ] {
         assert_eq!(client.execute(&statement, &[]).await.unwrap(), 0, "{statement}");
     }
@@ -92,6 +94,7 @@ async fn the_role_reaches_no_table_by_another_way() {
         "SELECT * FROM idempotency_keys",
         "SELECT * FROM instances",
         "DELETE FROM events",
+        "DELETE FROM replays",
         "UPDATE delivery_attempts SET number = 0",
         "ALTER TABLE events DISABLE ROW LEVEL SECURITY",
         "DROP TABLE queue",

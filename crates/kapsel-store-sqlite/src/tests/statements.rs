@@ -11,7 +11,7 @@ use crate::statements::{self as sql, ALL, SHAPES, Scope};
 
 /// Tables whose rows belong to a tenant.
 const TENANT_TABLES: &[&str] =
-    &["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes", "circuits"];
+    &["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes", "circuits", "replays"];
 
 /// The databases that statements are written for.
 struct Schemas {
@@ -96,8 +96,14 @@ fn statements_for_the_api_name_the_tenant() {
 /// What serves the API is registered as such, so that the test above sees it.
 #[test]
 fn modules_that_serve_the_api_use_statements_of_a_tenant() {
-    let allowed_for_everybody = ["ENDPOINT_CHANGES", "ENDPOINT_IS_ENABLED", "PULSE_BEAT"];
-    let modules = [include_str!("../admin.rs"), include_str!("../events.rs"), include_str!("../status.rs")];
+    let allowed_for_everybody = ["ENDPOINT_CHANGES", "ENDPOINT_IS_ENABLED", "PULSE_BEAT", "REPLAY_DUE"];
+    let modules = [
+        include_str!("../admin.rs"),
+        include_str!("../events.rs"),
+        include_str!("../replay_step.rs"),
+        include_str!("../replays.rs"),
+        include_str!("../status.rs"),
+    ];
     let used = modules.iter().flat_map(|text| text.split("sql::").skip(1));
     let used: BTreeSet<_> =
         used.filter_map(|rest| rest.split(|c: char| !c.is_ascii_uppercase() && c != '_').next()).collect();
@@ -132,8 +138,9 @@ fn plan(connection: &Connection, text: &str) -> Vec<String> {
 #[test]
 fn no_statement_looks_at_all_rows_of_a_large_table() {
     let schemas = migrated();
-    // The first looks at every queued row, once, when a process starts; the second reads a table of a few rows.
-    let exempt = ["queue_release_all", "queue_release_claim", "migration_list"];
+    // The first looks at every queued row, once, when a process starts; the third reads a table of a few rows, the last an
+    // index in which only the running jobs are.
+    let exempt = ["queue_release_all", "queue_release_claim", "migration_list", "replay_due"];
     let mut steps = 0;
     for (_, name, text) in ALL.iter().filter(|(_, name, _)| !exempt.contains(name)) {
         for step in plan(schemas.of(name), text) {
@@ -178,6 +185,17 @@ fn hot_statements_go_by_their_keys() {
         ),
         ("event_ids_of_tenant", sql::EVENT_IDS_OF_TENANT, "(tenant_id=? AND id>? AND id<?)"),
         ("event_ids_of_endpoint", sql::EVENT_IDS_OF_ENDPOINT, "events_by_endpoint (endpoint_id=? AND id>? AND id<?)"),
+        ("replay_due", sql::REPLAY_DUE, "USING INDEX replays_running"),
+        ("replay_ids_given_up", sql::REPLAY_IDS_GIVEN_UP, "(tenant_id=? AND event_id>? AND event_id<?)"),
+        ("replay_ids_of_endpoint", sql::REPLAY_IDS_OF_ENDPOINT, "events_by_endpoint (endpoint_id=? AND id>? AND id<?)"),
+        ("replay_ids_of_tenant", sql::REPLAY_IDS_OF_TENANT, "(tenant_id=? AND id>? AND id<?)"),
+        ("replay_ids_queued", sql::REPLAY_IDS_QUEUED, "queue_by_event (tenant_id=? AND event_id>? AND event_id<?)"),
+        (
+            "replay_ids_undelivered",
+            sql::REPLAY_IDS_UNDELIVERED,
+            "queue_by_event (tenant_id=? AND event_id>? AND event_id<?)",
+        ),
+        ("replay_list", sql::REPLAY_LIST, "replays_by_tenant (tenant_id=? AND id<?)"),
         ("spool_exists", sql::SPOOL_EXISTS, "spool_by_id (id=?)"),
         ("spool_key_find", sql::SPOOL_KEY_FIND, "spool_by_key (endpoint_id=? AND key_hash=?)"),
         ("spool_read", sql::SPOOL_READ, "PRIMARY KEY (rowid>?)"),
@@ -202,4 +220,47 @@ fn a_look_at_a_lane_costs_the_same_however_long_it_is() {
         statement.get_status(rusqlite::StatementStatus::VmStep)
     };
     assert_eq!(steps(1), steps(5_000));
+}
+
+/// A step of a replay reads as many rows as it asks for, whatever lies in front of it and behind.
+#[test]
+fn a_look_for_a_step_costs_the_same_however_much_there_is() {
+    let connection = migrated().store;
+    let tables = [
+        ("outcomes", "INSERT INTO outcomes VALUES (zeroblob(16), ?1, ?1, zeroblob(16), 'refused', 0)"),
+        ("queue", "INSERT INTO queue VALUES (zeroblob(16), 0, ?1, ?1, zeroblob(16), NULL, NULL, 0, 0, 0)"),
+        ("events", "INSERT INTO events VALUES (zeroblob(16), ?1, zeroblob(16), 0, 0, NULL, NULL, x'', x'', x'')"),
+    ];
+    let fill = |from: u16, to: u16| {
+        for number in from..to {
+            let mut id = [0; 16];
+            id[..2].copy_from_slice(&number.to_be_bytes());
+            for (_, row) in tables {
+                connection.execute(row, [id]).unwrap();
+            }
+        }
+    };
+    let looks = [
+        sql::REPLAY_IDS_GIVEN_UP,
+        sql::REPLAY_IDS_QUEUED,
+        sql::REPLAY_IDS_UNDELIVERED,
+        sql::REPLAY_IDS_OF_TENANT,
+        sql::REPLAY_IDS_OF_ENDPOINT,
+    ];
+    let steps = |text: &str| {
+        let mut statement = connection.prepare(text).unwrap();
+        let mut after = [0; 16];
+        after[..2].copy_from_slice(&100_u16.to_be_bytes());
+        let (tenant, end, limit) = ([0_u8; 16], [0xff_u8; 16], 20);
+        let all: [&dyn rusqlite::ToSql; 5] = [&tenant, &after, &end, &limit, &tenant];
+        let parameters = &all[..statement.parameter_count()];
+        let ids: Vec<[u8; 16]> =
+            statement.query_map(parameters, |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        assert_eq!(ids.len(), 20);
+        statement.get_status(rusqlite::StatementStatus::VmStep)
+    };
+    fill(1, 200);
+    let few = looks.map(steps);
+    fill(200, 5_000);
+    assert_eq!(looks.map(steps), few);
 }

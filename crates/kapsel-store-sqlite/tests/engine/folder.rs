@@ -158,7 +158,7 @@ async fn a_newer_schema_is_refused() {
     open(folder.path()).unwrap().close().await;
     change(folder.path(), "INSERT INTO schema_migrations VALUES (99, '0099_future', x'00')");
     let error = open(folder.path()).unwrap_err();
-    assert!(matches!(error, OpenError::Schema(SchemaMismatch::Newer { found: 99, supported: 2 })), "{error:?}");
+    assert!(matches!(error, OpenError::Schema(SchemaMismatch::Newer { found: 99, .. })), "{error:?}");
     assert!(error.to_string().contains("newer Kapsel"), "{error}");
 }
 

@@ -34,6 +34,8 @@ pub mod ingest;
 pub mod lanes;
 pub mod load;
 pub mod pages;
+pub mod replay;
+pub mod replay_steps;
 pub mod settle;
 pub mod tenants;
 mod world;
@@ -150,6 +152,28 @@ macro_rules! contract_suite {
                 summary_shows_what_came_in,
                 event_with_several_deliveries_shows_the_most_open_one,
             }
+            replay::{
+                replay_round_trips,
+                replay_list_pages_newest_first,
+                replay_state_changes_need_their_version,
+                replay_due_finds_running_jobs_in_turn,
+                replay_scan_finds_what_lists_show_oldest_first,
+                replay_scan_is_short_and_goes_on,
+                replay_scan_leaves_out_what_is_under_way,
+                replay_count_says_when_it_stopped_early,
+            }
+            replay_steps::{
+                replay_step_queues_anew_and_keeps_history,
+                replay_step_brings_back_whatever_ended,
+                replay_step_from_another_version_does_nothing,
+                concurrent_replay_steps_are_made_once,
+                replay_step_passes_over_what_cannot_be_queued,
+                replay_step_passes_over_what_left_its_states,
+                replay_step_queues_an_event_as_a_whole_or_not_at_all,
+                last_replay_step_completes_the_job,
+                replay_takes_each_event_once,
+                replays_of_tenants_never_meet,
+            }
             tenants::{
                 tenants_never_meet,
             }
@@ -188,6 +212,8 @@ mod tests {
             include_str!("ingest.rs"),
             include_str!("lanes.rs"),
             include_str!("pages.rs"),
+            include_str!("replay.rs"),
+            include_str!("replay_steps.rs"),
             include_str!("settle.rs"),
             include_str!("tenants.rs"),
         ];

@@ -10,7 +10,7 @@ use kapsel_core::settlement::{Decision, Next};
 use kapsel_core::{
     Attempt, Clock as _, DeliveryId, DeliveryRef, DeliveryState, Endpoint, EndpointId, EndpointStatus, Entropy as _,
     Event, EventId, FailureKind, FinalReason, HeaderBlock, IdGenerator, InstanceId, Lease, LeaseToken, Outcome,
-    ResponseHead, TenantId, Timestamp,
+    ReplayId, ResponseHead, TenantId, Timestamp,
 };
 use test_harness::{EndpointBuilder, EventBuilder, SeededEntropy, TestClock};
 
@@ -63,6 +63,10 @@ impl World {
     }
 
     pub(super) fn event_id(&self) -> EventId {
+        self.ids.next(self.now())
+    }
+
+    pub(super) fn replay_id(&self) -> ReplayId {
         self.ids.next(self.now())
     }
 

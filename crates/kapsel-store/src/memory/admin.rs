@@ -107,11 +107,25 @@ impl AdminStore for MemoryStore {
     }
 
     async fn event_requeue(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        let deliveries = state.event_of(tenant_id, id)?.deliveries.clone();
+        self.lock().requeue(tenant_id, id, now)
+    }
+}
+
+impl State {
+    fn endpoint_of(&self, tenant_id: TenantId, id: EndpointId) -> Result<&Endpoint, StoreError> {
+        self.endpoint(id).filter(|endpoint| endpoint.tenant_id == tenant_id).ok_or(StoreError::NotFound)
+    }
+
+    pub(super) fn event_of(&self, tenant_id: TenantId, id: EventId) -> Result<&StoredEvent, StoreError> {
+        self.events.get(&id).filter(|stored| stored.event.tenant_id == tenant_id).ok_or(StoreError::NotFound)
+    }
+
+    /// Queues every delivery of an event anew, or none.
+    pub(super) fn requeue(&mut self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError> {
+        let deliveries = self.event_of(tenant_id, id)?.deliveries.clone();
         // All or nothing: every delivery is looked at before the first one is changed.
-        let stored = || deliveries.iter().filter_map(|id| state.deliveries.get(id));
-        let endpoints = || stored().map(|stored| state.endpoint(stored.delivery.endpoint_id));
+        let stored = || deliveries.iter().filter_map(|id| self.deliveries.get(id));
+        let endpoints = || stored().map(|stored| self.endpoint(stored.delivery.endpoint_id));
         if stored().any(|stored| stored.queued.is_some_and(|queued| queued.is_leased(now))) {
             return Err(StoreError::Conflict("an attempt is under way"));
         }
@@ -122,21 +136,11 @@ impl AdminStore for MemoryStore {
             return Err(StoreError::Conflict("the endpoint is disabled; enable it first"));
         }
         for id in deliveries {
-            state.set_queued(id, Some(Queued { due_at: now, lease: None, attempts_made: 0 }));
-            if let Some(stored) = state.deliveries.get_mut(&id) {
+            self.set_queued(id, Some(Queued { due_at: now, lease: None, attempts_made: 0 }));
+            if let Some(stored) = self.deliveries.get_mut(&id) {
                 stored.given_up = None;
             }
         }
         Ok(())
-    }
-}
-
-impl State {
-    fn endpoint_of(&self, tenant_id: TenantId, id: EndpointId) -> Result<&Endpoint, StoreError> {
-        self.endpoint(id).filter(|endpoint| endpoint.tenant_id == tenant_id).ok_or(StoreError::NotFound)
-    }
-
-    fn event_of(&self, tenant_id: TenantId, id: EventId) -> Result<&StoredEvent, StoreError> {
-        self.events.get(&id).filter(|stored| stored.event.tenant_id == tenant_id).ok_or(StoreError::NotFound)
     }
 }

@@ -8,6 +8,7 @@ mod admin;
 mod circuit;
 mod delivery;
 mod ingest;
+mod replay;
 mod state;
 mod status;
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use kapsel_core::{
     Attempt, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointStatus, Event, EventId, FinalReason, Lease,
-    Timestamp,
+    ReplayId, Timestamp,
 };
 
 use crate::admin::ChangeSeq;
 use crate::circuit::StoredCircuit;
+use crate::replay::Replay;
 
 /// Everything that is stored.
 #[derive(Default)]
@@ -25,6 +26,7 @@ pub(super) struct State {
     pub(super) lanes: BTreeMap<EndpointId, BTreeSet<(Timestamp, DeliveryId)>>,
     pub(super) keys: BTreeMap<(EndpointId, [u8; 32]), UsedKey>,
     pub(super) circuits: BTreeMap<EndpointId, StoredCircuit>,
+    pub(super) replays: BTreeMap<ReplayId, Replay>,
 }
 
 /// An endpoint, kept after its deletion so that its id stays taken and the change can be told.

@@ -4,6 +4,7 @@ pub(crate) mod app;
 pub(crate) mod body;
 pub(crate) mod gauge;
 pub(crate) mod handoff;
+mod replays;
 pub(crate) mod store;
 pub(crate) mod wire;
 

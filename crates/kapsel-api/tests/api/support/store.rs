@@ -27,7 +27,7 @@ pub(crate) enum Fault {
 }
 
 pub(crate) struct TestStore {
-    inner: MemoryStore,
+    pub(super) inner: MemoryStore,
     faults: Mutex<VecDeque<Fault>>,
     /// Every insert fails with this, if set.
     is_away: AtomicBool,
@@ -38,8 +38,8 @@ pub(crate) struct TestStore {
     gate: watch::Sender<bool>,
     calls: watch::Sender<usize>,
     batches: Mutex<Vec<Arc<Vec<NewEvent>>>>,
-    /// The next so many updates of endpoints lose a race.
-    races: AtomicUsize,
+    /// The next so many updates of endpoints and of the state of replays lose a race.
+    pub(super) races: AtomicUsize,
     ping_fault: Mutex<Option<Fault>>,
     pings: AtomicUsize,
     alarms: Mutex<Vec<String>>,
@@ -109,7 +109,7 @@ impl TestStore {
         self.batches.lock().unwrap().clone()
     }
 
-    /// The next `count` updates of endpoints find that somebody was faster.
+    /// The next `count` updates of endpoints and of the state of replays find that somebody was faster.
     pub(crate) fn lose_races(&self, count: usize) {
         self.races.store(count, Ordering::SeqCst);
     }

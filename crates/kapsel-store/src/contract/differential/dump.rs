@@ -7,7 +7,7 @@ use kapsel_core::{DeliveryState, Endpoint, EndpointId, EventId, TenantId, Timest
 use super::operation::Engine;
 use super::script::Script;
 use crate::contract::world::ALL;
-use crate::{ChangeSeq, EventDetail, EventFilter, EventSummary, LaneScan, StatusSet, StoredCircuit};
+use crate::{ChangeSeq, EventDetail, EventFilter, EventSummary, LaneScan, Replay, StatusSet, StoredCircuit};
 
 /// What one engine holds at one moment.
 #[derive(Debug, PartialEq)]
@@ -21,6 +21,7 @@ pub(super) struct Dump {
     undelivered: BTreeMap<TenantId, Vec<EventId>>,
     by_state: BTreeMap<(TenantId, &'static str), Vec<EventId>>,
     details: BTreeMap<EventId, EventDetail>,
+    replays: BTreeMap<TenantId, Vec<Replay>>,
 }
 
 impl Dump {
@@ -37,8 +38,10 @@ impl Dump {
             undelivered: BTreeMap::new(),
             by_state: BTreeMap::new(),
             details: BTreeMap::new(),
+            replays: BTreeMap::new(),
         };
         for tenant_id in script.tenants() {
+            dump.replays.insert(*tenant_id, store.replay_list(*tenant_id, None, ALL).await.unwrap());
             dump.endpoints.insert(*tenant_id, store.endpoint_list(*tenant_id, None, ALL).await.unwrap());
             let list = async |status| {
                 let filter = EventFilter { status, ..EventFilter::default() };
@@ -98,8 +101,8 @@ impl Dump {
         // What is left is about lists and endpoints; shown without the details, which are the bulk of it.
         let brief = |dump: &Dump| {
             format!(
-                "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
-                dump.endpoints, dump.changes, dump.circuits, dump.lanes, dump.undelivered, dump.by_state
+                "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
+                dump.endpoints, dump.changes, dump.circuits, dump.lanes, dump.undelivered, dump.by_state, dump.replays
             )
         };
         Some(format!("\n{}\nexpected\n{}", brief(self), brief(expected)))

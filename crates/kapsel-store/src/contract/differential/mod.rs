@@ -7,6 +7,7 @@
 
 mod dump;
 mod operation;
+mod replays;
 mod script;
 
 use std::collections::BTreeMap;
@@ -138,6 +139,26 @@ mod tests {
         "lease_release_all: none",
         "lease_release_all: some",
         "ping: done",
+        "replay_advance_if_version: none",
+        "replay_advance_if_version: replayed",
+        "replay_advance_if_version: skipped",
+        "replay_advance_if_version: some",
+        "replay_count: none",
+        "replay_count: some",
+        "replay_due: next due time",
+        "replay_due: none",
+        "replay_due: some",
+        "replay_get: not found",
+        "replay_get: some",
+        "replay_insert: conflict",
+        "replay_insert: done",
+        "replay_list: none",
+        "replay_list: some",
+        "replay_scan: none",
+        "replay_scan: some",
+        "replay_set_state_if_version: conflict",
+        "replay_set_state_if_version: not found",
+        "replay_set_state_if_version: some",
     ];
 
     #[tokio::test]

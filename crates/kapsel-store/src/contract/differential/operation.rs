@@ -5,9 +5,10 @@ use std::sync::Arc;
 use kapsel_core::settlement::Next;
 use kapsel_core::{DeliveryRef, Endpoint, EndpointId, EndpointStatus, EventId, InstanceId, Lease, TenantId, Timestamp};
 
+use super::replays::ReplayCall;
 use crate::{
-    ChangeSeq, ClaimRequest, ClaimedDelivery, EventDetail, EventFilter, EventSummary, Ingested, LaneScan, NewEvent,
-    Settled, Settlement, Store, StoreError, StoredCircuit,
+    ChangeSeq, ClaimRequest, ClaimedDelivery, DueReplays, EventDetail, EventFilter, EventSummary, Ingested, LaneScan,
+    NewEvent, Replay, Settled, Settlement, Store, StoreError, StoredCircuit,
 };
 
 /// A store, and how far its changes were read. Their numbers are the engine's own affair and are not compared.
@@ -71,6 +72,7 @@ pub(super) enum Operation {
         limit: usize,
     },
     EventRequeue(TenantId, EventId),
+    Replay(ReplayCall),
 }
 
 /// An answer.
@@ -90,6 +92,9 @@ pub(super) enum Observation {
     Changes(Vec<(EndpointId, Option<Box<Endpoint>>)>),
     Event(Box<EventDetail>),
     Events(Vec<EventSummary>),
+    EventIds(Vec<EventId>),
+    Replays(Vec<Replay>),
+    DueReplays(DueReplays),
     /// The variant alone; the words are for people.
     Error(&'static str),
 }
@@ -179,6 +184,7 @@ impl Operation {
                 Observation::Events(store.event_list(*tenant_id, *filter, *limit, now).await?)
             }
             Operation::EventRequeue(tenant_id, id) => done(store.event_requeue(*tenant_id, *id, now).await?),
+            Operation::Replay(call) => call.apply(&**store, now).await?,
         })
     }
 
@@ -214,6 +220,15 @@ impl Operation {
             }
             (_, Observation::Event(detail)) => vec![detail.summary.status.as_str()],
             (_, Observation::Events(events)) => vec![some(events.len())],
+            (_, Observation::EventIds(ids)) => vec![some(ids.len())],
+            (Operation::Replay(call), Observation::Replays(replays)) => {
+                call.marks(replays).into_iter().chain([some(replays.len())]).collect()
+            }
+            (_, Observation::Replays(_)) => Vec::new(),
+            (_, Observation::DueReplays(found)) => {
+                let next = found.next_due_at.map(|_| "next due time");
+                next.into_iter().chain([some(found.due.len())]).collect()
+            }
         };
         results.into_iter().map(|result| format!("{}: {result}", self.method())).collect()
     }
@@ -244,6 +259,7 @@ impl Operation {
             Operation::EventGet(..) => "event_get",
             Operation::EventList { .. } => "event_list",
             Operation::EventRequeue(..) => "event_requeue",
+            Operation::Replay(call) => call.method(),
         }
     }
 }

@@ -10,12 +10,13 @@ use kapsel_core::idempotency::IdempotencyKey;
 use kapsel_core::settlement::{Decision, Next};
 use kapsel_core::{
     Attempt, Circuit, CircuitState, Clock as _, DeliveryState, Endpoint, EndpointId, EndpointStatus, Entropy as _,
-    EventId, FailureKind, FinalReason, HeaderBlock, IdGenerator, InstanceId, Lease, LeaseToken, Outcome, ResponseHead,
-    TenantId, Timestamp,
+    EventId, FailureKind, FinalReason, HeaderBlock, IdGenerator, InstanceId, Lease, LeaseToken, Outcome, ReplayId,
+    ResponseHead, TenantId, Timestamp,
 };
 use test_harness::{EndpointBuilder, EventBuilder, SeededEntropy, TestClock};
 
 use super::operation::{Observation, Operation};
+use super::replays::ReplayCall;
 use crate::contract::world;
 use crate::{
     ClaimRequest, ClaimedDelivery, EventFilter, Ingested, LaneQuota, NewDelivery, NewEvent, Settled, Settlement,
@@ -31,7 +32,7 @@ const HELD: usize = 24;
 pub(super) struct Script {
     entropy: Arc<SeededEntropy>,
     clock: TestClock,
-    ids: IdGenerator,
+    pub(super) ids: IdGenerator,
     tenants: Vec<TenantId>,
     instances: Vec<InstanceId>,
     /// Endpoints that exist.
@@ -39,6 +40,7 @@ pub(super) struct Script {
     /// Endpoints that were deleted.
     deleted: Vec<(TenantId, EndpointId)>,
     events: Vec<(TenantId, EventId)>,
+    pub(super) replays: Vec<(TenantId, ReplayId)>,
     /// Batches that were stored, to be repeated.
     batches: Vec<Arc<Vec<NewEvent>>>,
     /// Batches that were settled, to be repeated.
@@ -64,6 +66,7 @@ impl Script {
             endpoints: Vec::new(),
             deleted: Vec::new(),
             events: Vec::new(),
+            replays: Vec::new(),
             batches: Vec::new(),
             settled: Vec::new(),
             held: Vec::new(),
@@ -88,6 +91,9 @@ impl Script {
         self.let_time_pass();
         if self.endpoints.len() < ENDPOINTS {
             return Operation::EndpointInsert(self.new_endpoint());
+        }
+        if self.chance(12) {
+            return self.replay(reference).await;
         }
         match self.below(100) {
             0..15 => self.insert(),
@@ -148,6 +154,9 @@ impl Script {
                     }
                 }
             }
+            (Operation::Replay(ReplayCall::Insert(replay)), Observation::Done) => {
+                self.replays.push((replay.tenant_id, replay.id));
+            }
             (Operation::Claim(_), Observation::Claimed(claimed)) => self.held.extend(claimed.iter().cloned()),
             (Operation::Settle(batch), Observation::Settled(settled)) => {
                 self.settled.push(Arc::clone(batch));
@@ -182,23 +191,23 @@ impl Script {
 
     // Chance.
 
-    fn below(&self, below: u64) -> u64 {
+    pub(super) fn below(&self, below: u64) -> u64 {
         self.entropy.below(below)
     }
 
-    fn index(&self, below: usize) -> usize {
+    pub(super) fn index(&self, below: usize) -> usize {
         usize::try_from(self.below(u64::try_from(below).unwrap())).unwrap()
     }
 
-    fn chance(&self, percent: u64) -> bool {
+    pub(super) fn chance(&self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
-    fn pick<'a, T>(&self, from: &'a [T]) -> &'a T {
+    pub(super) fn pick<'a, T>(&self, from: &'a [T]) -> &'a T {
         &from[self.index(from.len())]
     }
 
-    fn micros(&self, seconds_below: u64) -> Duration {
+    pub(super) fn micros(&self, seconds_below: u64) -> Duration {
         Duration::from_micros(self.below(seconds_below * 1_000_000))
     }
 
@@ -214,7 +223,7 @@ impl Script {
 
     // What is known, and sometimes what is not.
 
-    fn any_tenant(&self) -> TenantId {
+    pub(super) fn any_tenant(&self) -> TenantId {
         if self.chance(5) { self.ids.next(self.now()) } else { *self.pick(&self.tenants) }
     }
 
@@ -225,7 +234,7 @@ impl Script {
     }
 
     /// Mostly with its own tenant.
-    fn known_endpoint(&self) -> (TenantId, EndpointId) {
+    pub(super) fn known_endpoint(&self) -> (TenantId, EndpointId) {
         let (tenant_id, id) = self.target();
         match self.below(20) {
             0 => (self.any_tenant(), id),
@@ -234,7 +243,7 @@ impl Script {
         }
     }
 
-    fn known_event(&self) -> (TenantId, EventId) {
+    pub(super) fn known_event(&self) -> (TenantId, EventId) {
         let young = &self.events[self.events.len().saturating_sub(40)..];
         if young.is_empty() || self.chance(3) {
             return (self.any_tenant(), self.ids.next(self.now()));
@@ -350,7 +359,13 @@ impl Script {
             return self.claim(reference).await;
         }
         let settlements = (0..1 + self.index(4)).map(|_| self.settlement(self.pick(&self.held)));
-        Operation::Settle(Arc::new(settlements.collect()))
+        let mut settlements: Vec<_> = settlements.collect();
+        // Which of two endpoints that one call disables was changed first is an engine's own affair.
+        let mut has_disabled = false;
+        settlements.retain(|settlement| {
+            settlement.decision.disable_endpoint.is_none() || !std::mem::replace(&mut has_disabled, true)
+        });
+        Operation::Settle(Arc::new(settlements))
     }
 
     fn settlement(&self, claimed: &ClaimedDelivery) -> Settlement {

@@ -1,0 +1,182 @@
+//! `/v1/replays`.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::HeaderValue;
+use http::header::LOCATION;
+use kapsel_core::{ErrorCode, EventId, ReplayCommand, ReplayId, ReplayState, Timestamp};
+use kapsel_store::{EventRange, Replay, ReplayCount, ReplayScan, StoreError};
+use serde_json::Value;
+
+use super::auth::Principal;
+use super::endpoints::read_json;
+use super::path_id;
+use super::query::Query;
+use super::replay_input::{self, Draft};
+use super::replay_view::{PreviewView, ReplayView};
+use crate::Shared;
+use crate::problem::{self, Problem, Reply};
+
+/// A preview counts no further than this.
+const COUNT_MAX: usize = 10_000;
+/// And it looks at no more events than this: where few of many fit, it would take long to find them.
+const LOOKS_MAX: usize = 20_000;
+/// How often a command is tried anew because a step came in between. Steps are 25 ms apart at least.
+const TRIES_MAX: usize = 10;
+
+/// `POST /v1/replays/preview`.
+pub(crate) async fn preview(
+    principal: Principal,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (_, body) = read_json(&shared, request).await?;
+    let draft = read(&shared, &principal, &body).await?;
+    let now = shared.clock.now();
+    let found = count(&shared, &principal, &draft, draft.filter.range(shared.ids.next(now)), now).await?;
+    Ok(problem::json(Reply::Ok, &PreviewView::new(found, draft.rate_per_second)))
+}
+
+/// `POST /v1/replays`.
+pub(crate) async fn create(
+    principal: Principal,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (_, body) = read_json(&shared, request).await?;
+    let draft = read(&shared, &principal, &body).await?;
+    let now = shared.clock.now();
+    // An id of the generator that events get theirs from: all that were accepted here so far stand in front of it.
+    let range = draft.filter.range(shared.ids.next::<EventId>(now));
+    let matched = count(&shared, &principal, &draft, range, now).await?;
+    let replay = Replay {
+        id: shared.ids.next(now),
+        tenant_id: principal.tenant_id,
+        filter: draft.filter,
+        range,
+        rate_per_second: draft.rate_per_second,
+        state: ReplayState::Running,
+        matched,
+        replayed_count: 0,
+        skipped_count: 0,
+        next_step_at: now,
+        created_at: now,
+        updated_at: now,
+        completed_at: None,
+        version: 1,
+    };
+    shared.replays.replay_insert(replay.clone()).await?;
+    let location = HeaderValue::try_from(format!("/v1/replays/{}", replay.id));
+    let mut response = problem::json(Reply::Created, &ReplayView::from(replay));
+    response.headers_mut().extend(location.ok().map(|location| (LOCATION, location)));
+    Ok(response)
+}
+
+/// `GET /v1/replays`.
+pub(crate) async fn list(
+    principal: Principal,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let paging = Query::read(request.uri(), &[])?.finish::<ReplayId>()?;
+    let rows = shared.replays.replay_list(principal.tenant_id, paging.after, paging.rows()).await?;
+    Ok(problem::json(Reply::Ok, &paging.list(rows, |row| row.id, ReplayView::from)))
+}
+
+/// `GET /v1/replays/{id}`.
+pub(crate) async fn show(
+    principal: Principal,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let replay = shared.replays.replay_get(principal.tenant_id, path_id(&parts)?).await?;
+    Ok(problem::json(Reply::Ok, &ReplayView::from(replay)))
+}
+
+/// `POST /v1/replays/{id}/pause`.
+pub(crate) async fn pause(
+    principal: Principal,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    follow(&shared, &principal, request, ReplayCommand::Pause).await
+}
+
+/// `POST /v1/replays/{id}/resume`.
+pub(crate) async fn resume(
+    principal: Principal,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    follow(&shared, &principal, request, ReplayCommand::Resume).await
+}
+
+/// `POST /v1/replays/{id}/cancel`.
+pub(crate) async fn cancel(
+    principal: Principal,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    follow(&shared, &principal, request, ReplayCommand::Cancel).await
+}
+
+async fn follow(
+    shared: &Shared,
+    principal: &Principal,
+    request: Request,
+    command: ReplayCommand,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let (tenant_id, id) = (principal.tenant_id, path_id(&parts)?);
+    for _ in 0..TRIES_MAX {
+        let present = shared.replays.replay_get(tenant_id, id).await?;
+        let Some(state) = present.state.after(command) else {
+            let message = format!("the replay is {}; that is final", present.state);
+            return Err(Problem::new(ErrorCode::StateConflict, message));
+        };
+        if state == present.state {
+            return Ok(problem::json(Reply::Ok, &ReplayView::from(present)));
+        }
+        let now = shared.clock.now();
+        match shared.replays.replay_set_state_if_version(now, tenant_id, id, state, present.version).await {
+            Ok(changed) => return Ok(problem::json(Reply::Ok, &ReplayView::from(changed))),
+            // A step was made meanwhile, or somebody else had a wish.
+            Err(StoreError::Conflict(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Problem::new(ErrorCode::StateConflict, "the replay is being changed by others; try again"))
+}
+
+async fn read(shared: &Shared, principal: &Principal, body: &Value) -> Result<Draft, Problem> {
+    let has_endpoint = match replay_input::endpoint_id(body) {
+        None => false,
+        Some(id) => match shared.store.endpoint_get(principal.tenant_id, id).await {
+            Ok(_) => true,
+            Err(StoreError::NotFound) => false,
+            Err(error) => return Err(error.into()),
+        },
+    };
+    replay_input::read(body, has_endpoint)
+}
+
+async fn count(
+    shared: &Shared,
+    principal: &Principal,
+    draft: &Draft,
+    range: EventRange,
+    now: Timestamp,
+) -> Result<ReplayCount, Problem> {
+    let scan = ReplayScan {
+        tenant_id: principal.tenant_id,
+        endpoint_id: draft.filter.endpoint_id,
+        statuses: draft.filter.statuses,
+        range,
+        matches_max: COUNT_MAX,
+        looks_max: LOOKS_MAX,
+    };
+    Ok(shared.replays.replay_count(now, scan).await?)
+}

@@ -1,0 +1,6 @@
+-- replay_ids_queued
+SELECT DISTINCT event_id
+FROM queue
+WHERE tenant_id = $1 AND event_id > $2 AND event_id < $3
+ORDER BY event_id
+LIMIT $4

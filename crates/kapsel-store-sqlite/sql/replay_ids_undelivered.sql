@@ -1,0 +1,10 @@
+-- replay_ids_undelivered
+SELECT event_id
+FROM queue INDEXED BY queue_by_event
+WHERE tenant_id = ?1 AND event_id > ?2 AND event_id < ?3
+UNION
+SELECT event_id
+FROM outcomes
+WHERE tenant_id = ?1 AND event_id > ?2 AND event_id < ?3
+ORDER BY event_id
+LIMIT ?4
