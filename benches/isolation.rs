@@ -87,7 +87,7 @@ async fn endpoint(program: &Program, settings: serde_json::Value) -> String {
 /// Sends at the steady rate over all healthy endpoints, and returns the p99.
 async fn measure(program: &Program, destination: &Destination, urls: &Arc<Vec<String>>, what: &str) -> Duration {
     let first = destination.count();
-    let count = (ROUND.as_secs_f64() * f64::from(PER_SECOND)) as usize;
+    let count = usize::try_from(ROUND.as_secs() * u64::from(PER_SECOND)).unwrap();
     let base = Instant::now();
     let mut sending = JoinSet::new();
     for number in 0..count {
@@ -111,9 +111,9 @@ async fn measure(program: &Program, destination: &Destination, urls: &Arc<Vec<St
         })
         .collect();
     latencies.sort_unstable();
-    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize];
-    println!("{what:>15}: p50 {:.2?}, p99 {:.2?}, max {:.2?}", at(0.5), at(0.99), at(1.0));
-    at(0.99)
+    let at = |thousandths: usize| latencies[(latencies.len() - 1) * thousandths / 1_000];
+    println!("{what:>15}: p50 {:.2?}, p99 {:.2?}, max {:.2?}", at(500), at(990), at(1_000));
+    at(990)
 }
 
 /// Sends as fast as it is taken.

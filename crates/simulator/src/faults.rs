@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kapsel_core::{DeliveryRef, Endpoint, EndpointId, EventId, InstanceId, Lease, TenantId, Timestamp};
+use kapsel_core::{
+    DeliveryRef, Endpoint, EndpointId, EventId, InstanceId, Lease, ReplayId, ReplayState, TenantId, Timestamp,
+};
 use kapsel_store::{
-    AdminStore, ChangeSeq, CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointChange, EventDetail,
-    EventFilter, EventSummary, IngestStore, Ingested, LaneScan, MemoryStore, NewEvent, Settled, Settlement, StoreError,
-    StoredCircuit,
+    AdminStore, ChangeSeq, CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, DueReplays, EndpointChange,
+    EventDetail, EventFilter, EventSummary, IngestStore, Ingested, LaneScan, MemoryStore, NewEvent, Replay, ReplayPage,
+    ReplayScan, ReplayStep, ReplayStore, Settled, Settlement, StoreError, StoredCircuit,
 };
 use test_harness::SeededEntropy;
 
@@ -289,6 +291,70 @@ impl CircuitStore for FaultyStore {
 
     async fn circuit_reset(&self, tenant_id: TenantId, id: EndpointId, now: Timestamp) -> Result<(), StoreError> {
         self.under_fate("reset of a circuit", self.inner.circuit_reset(tenant_id, id, now)).await
+    }
+}
+
+#[async_trait]
+impl ReplayStore for FaultyStore {
+    async fn replay_insert(&self, replay: Replay) -> Result<(), StoreError> {
+        self.under_fate("insert of a replay", self.inner.replay_insert(replay)).await
+    }
+
+    async fn replay_get(&self, tenant_id: TenantId, id: ReplayId) -> Result<Replay, StoreError> {
+        self.under_fate("look at a replay", self.inner.replay_get(tenant_id, id)).await
+    }
+
+    async fn replay_list(
+        &self,
+        tenant_id: TenantId,
+        before: Option<ReplayId>,
+        limit: usize,
+    ) -> Result<Vec<Replay>, StoreError> {
+        self.under_fate("list of replays", self.inner.replay_list(tenant_id, before, limit)).await
+    }
+
+    async fn replay_set_state_if_version(
+        &self,
+        now: Timestamp,
+        tenant_id: TenantId,
+        id: ReplayId,
+        state: ReplayState,
+        expected_version: u64,
+    ) -> Result<Replay, StoreError> {
+        let set = self.inner.replay_set_state_if_version(now, tenant_id, id, state, expected_version);
+        self.under_fate("state of a replay", set).await
+    }
+
+    async fn replay_due(&self, now: Timestamp, limit: usize) -> Result<DueReplays, StoreError> {
+        self.under_fate("look for replays", self.inner.replay_due(now, limit)).await
+    }
+
+    async fn replay_scan(&self, now: Timestamp, scan: ReplayScan) -> Result<ReplayPage, StoreError> {
+        self.under_fate("look of a replay", self.inner.replay_scan(now, scan)).await
+    }
+
+    async fn replay_advance_if_version(&self, now: Timestamp, step: ReplayStep) -> Result<Option<Replay>, StoreError> {
+        self.under_fate("step of a replay", async {
+            let (tenant_id, replay_id, event_ids) = (step.tenant_id, step.id, step.event_ids.clone());
+            let advanced = self.inner.replay_advance_if_version(now, step).await?;
+            if let Some(replay) = &advanced {
+                for event_id in event_ids {
+                    let detail = self.inner.event_get(tenant_id, event_id, now).await?;
+                    // What was queued is due at this very moment; what was skipped is not.
+                    if detail.summary.next_attempt_at == Some(now) {
+                        self.oracles.replayed(replay_id, event_id);
+                    }
+                }
+                let (replayed, skipped) = (replay.replayed_count, replay.skipped_count);
+                self.timeline.add(format_args!(
+                    "{:?} makes a step of {replay_id}: {replayed} queued and {skipped} skipped so far, {}",
+                    self.vitals.life(),
+                    replay.state,
+                ));
+            }
+            Ok(advanced)
+        })
+        .await
     }
 }
 

@@ -1,4 +1,4 @@
-//! An instance: the real dispatcher and janitor over a faulty store, with a clock of its own. It can die at any point where
+//! An instance: the real dispatcher, janitor and replay runner over a faulty store, with a clock of its own. It can die at any point where
 //! it waits for something, stand still, and start again under the same name.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kapsel_core::{Clock, DeliveryRef, Endpoint, Entropy, EventId, IdGenerator, InstanceId, Timestamp};
-use kapsel_delivery::{DeliverySettings, Deps, Dispatcher, Janitor};
+use kapsel_delivery::{DeliverySettings, Deps, Dispatcher, Janitor, ReplayRunner};
 use kapsel_store::{
     ClaimedDelivery, DeliveryStore as _, EndpointDirectory, Handoff, IngestStore as _, Ingested, NewDelivery, NewEvent,
 };
@@ -184,11 +184,18 @@ impl Instance {
             while dispatcher.load().await.is_err() {
                 again().await;
             }
-            let janitor = Janitor::new(Arc::clone(&store) as _, Arc::clone(&directory), clock, entropy);
+            let janitor =
+                Janitor::new(Arc::clone(&store) as _, Arc::clone(&directory), Arc::clone(&clock), Arc::clone(&entropy));
+            let replays = ReplayRunner::new(Arc::clone(&store) as _, clock, entropy, dispatcher.waker());
             let handoff = dispatcher.handoff();
             let parts = Running { dispatcher: Arc::clone(&dispatcher), directory, handoff };
             *running.lock().unwrap_or_else(PoisonError::into_inner) = Some(parts);
-            tokio::join!(dispatcher.run(std::future::pending()), janitor.run(std::future::pending()));
+            // What an instance does, side by side. A sequencer of the log is one more of these.
+            tokio::join!(
+                dispatcher.run(std::future::pending()),
+                janitor.run(std::future::pending()),
+                replays.run(std::future::pending()),
+            );
         });
         instance
     }

@@ -16,7 +16,8 @@
 //! 10. **Hammering.** A destination that was dead all the time got more requests than it takes to notice, and then to
 //!     probe.
 //! 11. **Over the limit.** An instance had more requests to an endpoint under way than it may, or began more in a time.
-//! 12. **Stuck.** The world has healed, and hours later something is still waiting.
+//! 12. **Stuck.** The world has healed, and hours later something is still waiting, or a replay is not through.
+//! 13. **Replayed twice.** One replay queued an event more than once.
 //!
 //! These are **not** violations: an event that arrives more than once after a crash, a lost answer or a lost commit (at
 //! least once is the promise, and 4 and 5 bound it); an event that was stored though its sender got no acknowledgement;
@@ -30,7 +31,8 @@ use bytes::Bytes;
 use kapsel_core::rate_limit::Bucket;
 use kapsel_core::settlement::Next;
 use kapsel_core::{
-    Circuit, CircuitState, DeliveryId, Endpoint, EndpointId, EventId, InstanceId, LeaseToken, RateLimit, Timestamp,
+    Circuit, CircuitState, DeliveryId, Endpoint, EndpointId, EventId, InstanceId, LeaseToken, RateLimit, ReplayId,
+    Timestamp,
 };
 use kapsel_store::{Settled, Settlement, StoredCircuit};
 
@@ -56,6 +58,7 @@ struct State {
     lives: BTreeMap<Life, LifeFacts>,
     under_way: BTreeMap<RequestId, UnderWay>,
     last_request: u64,
+    replayed: BTreeSet<(ReplayId, EventId)>,
 }
 
 /// An acknowledged event.
@@ -219,6 +222,15 @@ impl Oracles {
         facts.requeued += 1;
         facts.is_settled_delivered = false;
         facts.token = None;
+    }
+
+    /// A replay queued an event anew.
+    pub fn replayed(&self, replay_id: ReplayId, event_id: EventId) {
+        let is_first = self.lock().replayed.insert((replay_id, event_id));
+        if !is_first {
+            self.violated(format!("replayed twice: {event_id} by {replay_id}"));
+        }
+        self.requeued(event_id);
     }
 
     /// A settlement was answered by the store.

@@ -58,6 +58,8 @@ pub enum Operation {
     Enable(usize),
     /// Somebody queues an event anew; the number picks it.
     Requeue(u64),
+    /// Somebody replays the events of an endpoint, at so many a second.
+    Replay(usize, u32),
     /// An instance's clock is set: so many milliseconds from the true time.
     SetClock(usize, i64),
 }
@@ -239,7 +241,8 @@ fn operation(chance: &Chance, instances: usize, endpoints: usize) -> Operation {
         86..90 => Operation::Outage(chance.percent(50).then_some(instance), chance.seconds(1, 60)),
         90 => Operation::Disable(endpoint),
         91..95 => Operation::Enable(endpoint),
-        95..98 => Operation::Requeue(chance.0.next_u64()),
+        95..97 => Operation::Requeue(chance.0.next_u64()),
+        97 => Operation::Replay(endpoint, [1, 20, 1_000][chance.index(3)]),
         _ => Operation::SetClock(instance, chance.skew_ms()),
     }
 }

@@ -1,12 +1,18 @@
 //! One run from its beginning to the verdict.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use kapsel_core::endpoint::DisabledReason;
-use kapsel_core::{Clock as _, Endpoint, EndpointId, EndpointStatus, EventId, IdGenerator, InstanceId, TenantId};
-use kapsel_store::{AdminStore as _, CircuitStore as _, EventDetail, MemoryStore, StoredCircuit};
+use kapsel_core::{
+    Clock as _, Endpoint, EndpointId, EndpointStatus, EventId, IdGenerator, InstanceId, ReplayId, ReplayState, TenantId,
+};
+use kapsel_store::{
+    AdminStore as _, CircuitStore as _, EventDetail, MemoryStore, Replay, ReplayCount, ReplayFilter, ReplayStore as _,
+    StoredCircuit,
+};
 use test_harness::{EndpointBuilder, SeededEntropy, TokioClock};
 
 use crate::destinations::{Destinations, Way};
@@ -216,6 +222,7 @@ impl World {
             }
             Operation::Enable(index) => self.set_status(index, EndpointStatus::Enabled).await,
             Operation::Requeue(pick) => self.requeue(pick).await,
+            Operation::Replay(index, rate_per_second) => self.replay(index, rate_per_second).await,
             Operation::SetClock(index, skew_ms) => self.bodies[index].clock.set(skew_ms),
         }
     }
@@ -285,6 +292,32 @@ impl World {
         }
     }
 
+    /// What the management API does when somebody makes a replay.
+    async fn replay(&self, index: usize, rate_per_second: u32) {
+        let endpoint = &self.endpoints[index];
+        let now = self.clock.now();
+        let statuses = ReplayFilter::STATUSES;
+        let filter = ReplayFilter { endpoint_id: Some(endpoint.id), statuses, since: None, until: None };
+        let id: ReplayId = self.ids.next(now);
+        let replay = Replay {
+            id,
+            tenant_id: endpoint.tenant_id,
+            filter,
+            range: filter.range(self.ids.next(now)),
+            rate_per_second,
+            state: ReplayState::Running,
+            matched: ReplayCount::default(),
+            replayed_count: 0,
+            skipped_count: 0,
+            next_step_at: now,
+            created_at: now,
+            updated_at: now,
+            completed_at: None,
+            version: 1,
+        };
+        self.store.replay_insert(replay).await.unwrap();
+    }
+
     fn tenant_of(&self, id: EventId) -> TenantId {
         let accepted = self.oracles.all_accepted();
         let found = accepted.iter().find(|(other, _)| *other == id).map(|(_, accepted)| accepted.endpoint_id);
@@ -328,14 +361,23 @@ impl World {
                     open.push(format!("{id} is {}: {:?}", detail.summary.status, detail.deliveries));
                 }
             }
+            for tenant_id in self.tenants() {
+                let replays = self.store.replay_list(tenant_id, None, 1_000).await.unwrap();
+                let running = replays.iter().filter(|replay| !replay.state.is_final());
+                open.extend(running.map(|replay| format!("{} is {}", replay.id, replay.state)));
+            }
             if open.is_empty() {
                 break;
             }
             if self.timeline.elapsed() - begun > REST_LIMIT {
-                self.oracles.violated(format!("stuck: {} events; {}", open.len(), open[0]));
+                self.oracles.violated(format!("stuck: {} events and jobs; {}", open.len(), open[0]));
             }
         }
         self.judge().await;
+    }
+
+    fn tenants(&self) -> BTreeSet<TenantId> {
+        self.endpoints.iter().map(|endpoint| endpoint.tenant_id).collect()
     }
 
     async fn detail(&self, id: EventId, accepted: &Accepted) -> EventDetail {
