@@ -8,7 +8,7 @@ WITH input AS MATERIALIZED (
         $8::bigint[], $9::bigint[], $10::bigint[])
         AS i (endpoint_id, tenant_id, state, blocked_until, prober, opened_at, opened_times, failing_since, changed_at,
         version)
-    JOIN endpoints e ON e.id = i.endpoint_id AND e.deleted_at IS NULL
+    JOIN endpoints e ON e.id = i.endpoint_id AND e.tenant_id = i.tenant_id AND e.deleted_at IS NULL
 ),
 inserted AS (
     INSERT INTO circuits

@@ -37,7 +37,7 @@ pub trait CircuitStore: Send + Sync {
     async fn circuit_read(&self, endpoints: Vec<EndpointId>) -> Result<Vec<StoredCircuit>, StoreError>;
 
     /// Writes circuits in one durable transaction, each only if the stored version is the one before its own (0 where
-    /// none is stored) and its endpoint is not deleted. Says for each, in order, whether it was written. An endpoint is
+    /// none is stored) and the tenant has such an endpoint. Says for each, in order, whether it was written. An endpoint is
     /// named at most once.
     ///
     /// # Errors

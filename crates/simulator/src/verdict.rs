@@ -62,7 +62,9 @@ fn too_soon(before: &Attempt, after: &Attempt, retry: &RetryPolicy) -> Option<St
             Duration::from_millis(*base_ms).mul_f64(factor.powi(steps).min(1e6)).min(Duration::from_millis(*cap_ms))
         }
         RetryPolicy::Schedule { waits_seconds } => {
-            Duration::from_secs(u64::from(waits_seconds[usize::try_from(before.number).unwrap()]))
+            // Behind the last one is only what a 410 has parked.
+            let wait = waits_seconds.get(usize::try_from(before.number).unwrap());
+            Duration::from_secs(u64::from(wait.copied().unwrap_or(0)))
         }
     };
     // 410 parks the delivery; it goes on when its endpoint is enabled again.

@@ -201,6 +201,21 @@ const MUTANTS: &[Mutant] = &[
         wrong: "if is_settled && circuit.prober.is_none_or(|prober| prober == me) && !circuit.is_blocked_for(me, now) => {",
         found_by: &["stuck"],
     },
+    // Replays.
+    Mutant {
+        what: "a step of a replay is made whatever has happened to the job",
+        file: "crates/kapsel-store/src/memory/replay.rs",
+        right: "if replay.version != expected_version {\n            return None;",
+        wrong: "if replay.version < expected_version {\n            return None;",
+        found_by: &["replayed twice"],
+    },
+    Mutant {
+        what: "a replay looks at its last event again and again",
+        file: "crates/kapsel-store/src/memory/replay.rs",
+        right: "replay.range.after = looked_up_to;",
+        wrong: "replay.range.after = if is_last { looked_up_to } else { replay.range.after };",
+        found_by: &["replayed twice", "stuck"],
+    },
     // Limits, and going on.
     Mutant {
         what: "the concurrency of an endpoint is exceeded by one",

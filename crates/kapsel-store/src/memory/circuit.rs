@@ -52,7 +52,8 @@ impl State {
 
     fn put_circuit(&mut self, new: StoredCircuit) -> bool {
         let follows = new.circuit.version == self.circuit_version(new.endpoint_id) + 1;
-        let is_written = follows && self.endpoint(new.endpoint_id).is_some();
+        let endpoint = self.endpoint(new.endpoint_id);
+        let is_written = follows && endpoint.is_some_and(|endpoint| endpoint.tenant_id == new.tenant_id);
         if is_written {
             self.circuits.insert(new.endpoint_id, new);
         }

@@ -1,6 +1,7 @@
 //! Everything that is stored, as far as the contract lets one see it.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use kapsel_core::{DeliveryState, Endpoint, EndpointId, EventId, TenantId, Timestamp};
 
@@ -98,15 +99,23 @@ impl Dump {
                 other => return Some(format!("{id} is {other:#?}, expected {detail:#?}")),
             }
         }
-        // What is left is about lists and endpoints; shown without the details, which are the bulk of it.
-        let brief = |dump: &Dump| {
-            format!(
-                "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
-                dump.endpoints, dump.changes, dump.circuits, dump.lanes, dump.undelivered, dump.by_state, dump.replays
-            )
-        };
-        Some(format!("\n{}\nexpected\n{}", brief(self), brief(expected)))
+        // What is left is about lists, endpoints and jobs. Only what differs is shown: the whole fills pages.
+        let parts = [
+            ("endpoints", differing(&self.endpoints, &expected.endpoints)),
+            ("changes", differing(&self.changes, &expected.changes)),
+            ("circuits", differing(&self.circuits, &expected.circuits)),
+            ("lanes", differing(&self.lanes, &expected.lanes)),
+            ("undelivered", differing(&self.undelivered, &expected.undelivered)),
+            ("by state", differing(&self.by_state, &expected.by_state)),
+            ("replays", differing(&self.replays, &expected.replays)),
+        ];
+        let first = parts.into_iter().find_map(|(name, difference)| Some(format!("{name} {}", difference?)));
+        first.or_else(|| Some("in an event that only one of them has".to_owned()))
     }
+}
+
+fn differing<T: PartialEq + Debug>(observed: &T, expected: &T) -> Option<String> {
+    (observed != expected).then(|| format!("{observed:?}\nexpected {expected:?}"))
 }
 
 fn by_endpoint(circuits: Vec<StoredCircuit>) -> BTreeMap<EndpointId, StoredCircuit> {
