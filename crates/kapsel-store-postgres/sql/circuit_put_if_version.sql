@@ -8,7 +8,12 @@ WITH input AS MATERIALIZED (
         $8::bigint[], $9::bigint[], $10::bigint[])
         AS i (endpoint_id, tenant_id, state, blocked_until, prober, opened_at, opened_times, failing_since, changed_at,
         version)
-    JOIN endpoints e ON e.id = i.endpoint_id AND e.tenant_id = i.tenant_id AND e.deleted_at IS NULL
+    CROSS JOIN LATERAL (
+        SELECT 1
+        FROM endpoints p
+        WHERE p.id = i.endpoint_id AND p.tenant_id = i.tenant_id AND p.deleted_at IS NULL
+        OFFSET 0
+    ) e
 ),
 inserted AS (
     INSERT INTO circuits
@@ -26,7 +31,8 @@ updated AS (
     SET state = i.state, blocked_until = i.blocked_until, prober = i.prober, opened_at = i.opened_at,
         opened_times = i.opened_times, failing_since = i.failing_since, changed_at = i.changed_at, version = i.version
     FROM input i
-    WHERE i.version > 1 AND c.endpoint_id = i.endpoint_id AND c.version = i.version - 1
+    WHERE i.version > 1 AND c.endpoint_id >= i.endpoint_id AND c.endpoint_id <= i.endpoint_id
+        AND c.version = i.version - 1
     RETURNING c.endpoint_id
 )
 SELECT endpoint_id FROM inserted

@@ -1,7 +1,8 @@
 -- delivery_settle_if_leased
 -- One statement for what SQLite does with queue_finish_if_leased, queue_retry_if_leased, attempt_insert and
 -- outcome_insert: one round trip and one commit for a whole batch. Each delivery is named once; a due time means that it
--- is tried again. Rows whose lease is another one are left alone, and nothing is written for them.
+-- is tried again. Rows whose lease is another one are left alone, and nothing is written for them. Keys are compared as
+-- ranges of one, as everywhere where rows are changed by a list (docs/adr/0007).
 WITH input AS MATERIALIZED (
     SELECT *
     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::text[], $8::uuid[],
@@ -13,8 +14,8 @@ WITH input AS MATERIALIZED (
 ),
 finished AS (
     DELETE FROM queue q USING input i
-    WHERE i.due_at IS NULL AND q.tenant_id = i.tenant_id AND q.event_id = i.event_id
-        AND q.delivery_id = i.delivery_id AND q.lease_token = i.lease_token
+    WHERE i.due_at IS NULL AND (q.tenant_id, q.event_id, q.delivery_id) >= (i.tenant_id, i.event_id, i.delivery_id)
+        AND (q.tenant_id, q.event_id, q.delivery_id) <= (i.tenant_id, i.event_id, i.delivery_id) AND q.lease_token = i.lease_token
     RETURNING q.delivery_id
 ),
 retried AS (
@@ -22,8 +23,8 @@ retried AS (
     SET due_at = i.due_at, lease_owner = NULL, lease_token = NULL, is_leased = false, attempts_total = q.attempts_total + 1,
         attempts_made = q.attempts_made + 1
     FROM input i
-    WHERE i.due_at IS NOT NULL AND q.tenant_id = i.tenant_id AND q.event_id = i.event_id
-        AND q.delivery_id = i.delivery_id AND q.lease_token = i.lease_token
+    WHERE i.due_at IS NOT NULL AND (q.tenant_id, q.event_id, q.delivery_id) >= (i.tenant_id, i.event_id, i.delivery_id)
+        AND (q.tenant_id, q.event_id, q.delivery_id) <= (i.tenant_id, i.event_id, i.delivery_id) AND q.lease_token = i.lease_token
     RETURNING q.delivery_id
 ),
 held AS MATERIALIZED (

@@ -24,13 +24,18 @@ keys AS MATERIALIZED (
 stored AS MATERIALIZED (
     SELECT i.id
     FROM input i
-    JOIN events e ON e.tenant_id = i.tenant_id AND e.id = i.id
+    CROSS JOIN LATERAL (SELECT 1 FROM events v WHERE v.tenant_id = i.tenant_id AND v.id = i.id OFFSET 0) e
 ),
 used AS MATERIALIZED (
     SELECT k.event_id, u.event_id AS original, u.body_sha256
     FROM keys k
-    JOIN idempotency_keys u ON u.endpoint_id = k.endpoint_id AND u.key_hash = k.key_hash AND u.bucket >= $19
-    WHERE NOT k.is_guard AND u.expires_at > $18
+    CROSS JOIN LATERAL (
+        SELECT w.event_id, w.body_sha256
+        FROM idempotency_keys w
+        WHERE w.endpoint_id = k.endpoint_id AND w.key_hash = k.key_hash AND w.bucket >= $19 AND w.expires_at > $18
+        OFFSET 0
+    ) u
+    WHERE NOT k.is_guard
 ),
 won AS (
     INSERT INTO idempotency_keys AS u (endpoint_id, key_hash, bucket, event_id, body_sha256, expires_at, is_guard)

@@ -17,8 +17,12 @@ WITH RECURSIVE lanes AS (
             ORDER BY w.endpoint_id, w.due_at, w.delivery_id
             LIMIT 1
         ) q
-        LEFT JOIN endpoints e ON e.id = q.endpoint_id
-        LEFT JOIN circuits c ON c.endpoint_id = q.endpoint_id
+        LEFT JOIN LATERAL (
+            SELECT p.tenant_id, p.status, p.deleted_at FROM endpoints p WHERE p.id = q.endpoint_id OFFSET 0
+        ) e ON true
+        LEFT JOIN LATERAL (
+            SELECT k.prober, k.blocked_until, k.version FROM circuits k WHERE k.endpoint_id = q.endpoint_id OFFSET 0
+        ) c ON true
     ) h
     UNION ALL
     SELECT h.endpoint_id, h.due_at, h.tenant_id, h.is_enabled, h.circuit_version,
@@ -36,8 +40,12 @@ WITH RECURSIVE lanes AS (
             ORDER BY w.endpoint_id, w.due_at, w.delivery_id
             LIMIT 1
         ) q
-        LEFT JOIN endpoints e ON e.id = q.endpoint_id
-        LEFT JOIN circuits c ON c.endpoint_id = q.endpoint_id
+        LEFT JOIN LATERAL (
+            SELECT p.tenant_id, p.status, p.deleted_at FROM endpoints p WHERE p.id = q.endpoint_id OFFSET 0
+        ) e ON true
+        LEFT JOIN LATERAL (
+            SELECT k.prober, k.blocked_until, k.version FROM circuits k WHERE k.endpoint_id = q.endpoint_id OFFSET 0
+        ) c ON true
     ) h
     WHERE l.due_found < $3
 )
