@@ -59,6 +59,9 @@ pub struct Report {
     pub in_flight_max: u32,
     /// When the outcome was known.
     pub now: Timestamp,
+    /// When the other requests of this instance that are under way to the endpoint have ended at the latest; `now` if there
+    /// are none.
+    pub others_until: Timestamp,
     /// A random number in `0.0 ..= 1.0`.
     pub unit: f64,
 }
@@ -72,6 +75,10 @@ pub struct Breaker {
     wanted: Option<Circuit>,
     /// What is being written right now.
     writing: Option<Circuit>,
+    /// What was last tried to be written. It may be stored though that seemed to fail.
+    attempted: Option<Circuit>,
+    /// Until when a destination that is being probed has asked not to be.
+    probes_paused_until: Option<Timestamp>,
     /// Changes whenever what was counted so far says nothing any more.
     generation: u64,
     window: Window,
@@ -106,6 +113,7 @@ impl Breaker {
             CircuitState::Closed if self.stored.state != CircuitState::Closed => Admission::Blocked,
             CircuitState::Closed if circuit.is_blocked(now) => Admission::Blocked,
             CircuitState::Closed => Admission::Free { in_flight_max: self.ramp.map(Ramp::limit) },
+            CircuitState::HalfOpen if self.probes_paused_until.is_some_and(|until| now < until) => Admission::Blocked,
             CircuitState::HalfOpen if circuit.prober == Some(me) && circuit.is_blocked(lease_until) => {
                 Admission::Probe { in_flight_max: policy.probes }
             }
@@ -124,8 +132,25 @@ impl Breaker {
             blocked_until: Some(until),
             changed_at: now,
             version: self.stored.version + 1,
+            // A success that was seen since the last change is told with this one.
+            failing_since: self.failing_since,
             ..self.stored
         }
+    }
+
+    /// A right from [`Breaker::probe_right`] was stored.
+    pub fn won(&mut self, right: Circuit) {
+        if right.version > self.stored.version {
+            let before = self.present();
+            self.stored = right;
+            self.wanted = None;
+            self.entered(before, right);
+        }
+    }
+
+    /// What was known is void: the store has an older state than it had. Nothing that was let through before counts.
+    pub fn forget(&mut self) {
+        *self = Breaker { generation: self.generation + 1, ..Breaker::default() };
     }
 
     /// The ticket of a request that is let through now.
@@ -138,13 +163,17 @@ impl Breaker {
         ticket.0 == self.generation
     }
 
-    /// Since when, as all instances know, nothing but failures has come.
+    /// Since when, as all instances know, nothing but failures has come. What one instance alone believes does not count:
+    /// another one may have had successes all the time.
     pub fn failing_since(&self) -> Option<Timestamp> {
-        self.present().failing_since
+        self.stored.failing_since
     }
 
     /// Takes the outcome of a request in. [`Breaker::to_write`] tells afterwards whether something is to be written.
     pub fn record(&mut self, report: &Report, policy: &CircuitPolicy) {
+        if report.signal == Signal::Silent {
+            return;
+        }
         self.note_success(report.is_success, report.now);
         if !self.is_current(report.ticket) {
             return;
@@ -164,13 +193,18 @@ impl Breaker {
             (CircuitState::HalfOpen, Signal::Alive) => {
                 self.probe_successes += 1;
                 if self.probe_successes >= policy.successes {
-                    self.change(Circuit { failing_since: self.failing_since, ..Circuit::default() }, report.now);
+                    self.change(Circuit { failing_since: self.noted(report.now), ..Circuit::default() }, report.now);
                 }
             }
             (CircuitState::HalfOpen, Signal::Failing) => self.open(report, policy),
             (CircuitState::HalfOpen, Signal::Busy(wait)) => {
-                let (state, blocked_until) = (CircuitState::Open, Some(report.now + wait));
-                self.change(Circuit { state, blocked_until, prober: None, ..self.present() }, report.now);
+                // The right is kept, so that nobody else sends meanwhile, and not used.
+                let until = report.now + wait;
+                self.probes_paused_until = self.probes_paused_until.max(Some(until));
+                let present = self.present();
+                if present.blocked_until < Some(until) {
+                    self.change(Circuit { blocked_until: Some(until), ..present }, report.now);
+                }
             }
         }
     }
@@ -185,13 +219,19 @@ impl Breaker {
     }
 
     fn open(&mut self, report: &Report, policy: &CircuitPolicy) {
-        let opened_times = self.present().opened_times.saturating_add(1);
+        let present = self.present();
+        let opened_times = present.opened_times.saturating_add(1);
+        let mut blocked_until = report.now + policy.open_time(opened_times, report.unit);
+        if present.state == CircuitState::HalfOpen {
+            // Whoever probes next must not do so beside a probe of ours that is still under way.
+            blocked_until = blocked_until.max(report.others_until);
+        }
         let opened = Circuit {
             state: CircuitState::Open,
-            blocked_until: Some(report.now + policy.open_time(opened_times, report.unit)),
+            blocked_until: Some(blocked_until),
             opened_at: Some(report.now),
             opened_times,
-            failing_since: self.failing_since,
+            failing_since: self.noted(report.now),
             ..Circuit::default()
         };
         self.change(opened, report.now);
@@ -200,7 +240,7 @@ impl Breaker {
     fn pause(&mut self, until: Timestamp, now: Timestamp) {
         let present = self.present();
         if present.blocked_until.is_none_or(|blocked| blocked + PAUSE_GRAIN < until) {
-            let paused = Circuit { blocked_until: Some(until), failing_since: self.failing_since, ..present };
+            let paused = Circuit { blocked_until: Some(until), failing_since: self.noted(now), ..present };
             self.change(paused, now);
         }
     }
@@ -219,8 +259,16 @@ impl Breaker {
         let since = *self.failing_since.get_or_insert(now);
         let is_long = now.saturating_since(since) >= FAILING_NOTED_AFTER;
         if present.failing_since.is_none() && is_long {
-            self.change(Circuit { failing_since: Some(since), ..present }, now);
+            self.change(Circuit { failing_since: self.noted(now), ..present }, now);
         }
+    }
+
+    /// Since when nothing but failures has come, as it may be written down. What is written for the first time lies not far
+    /// back: for the time before, this instance cannot speak for the others, and they could not object.
+    fn noted(&self, now: Timestamp) -> Option<Timestamp> {
+        let since = self.failing_since?;
+        let earliest = self.present().failing_since.unwrap_or(now - FAILING_NOTED_AFTER);
+        Some(since.max(earliest))
     }
 
     fn change(&mut self, next: Circuit, now: Timestamp) {
@@ -239,6 +287,7 @@ impl Breaker {
     pub fn to_write(&mut self) -> Option<Circuit> {
         let wanted = self.wanted.filter(|_| self.writing.is_none())?;
         self.writing = Some(wanted);
+        self.attempted = Some(wanted);
         Some(wanted)
     }
 
@@ -254,7 +303,7 @@ impl Breaker {
         }
         let before = self.present();
         let is_first_sight = self.stored == Circuit::default();
-        let is_own = self.writing == Some(circuit) || self.wanted == Some(circuit);
+        let is_own = self.attempted == Some(circuit) || self.wanted == Some(circuit);
         self.stored = circuit;
         if is_own {
             // What has been wanted since the write began is still to be written.
@@ -262,6 +311,14 @@ impl Breaker {
             if let Some(wanted) = &mut self.wanted {
                 wanted.version = circuit.version + 1;
             }
+            return;
+        }
+        // A note or a pause of somebody else's takes nothing back of what this instance has seen. A circuit that is closed
+        // without either was just closed, or reset by hand.
+        let is_remark = circuit.state == CircuitState::Closed
+            && (circuit.failing_since.is_some() || circuit.blocked_until.is_some());
+        if let Some(opening) = self.wanted.filter(|wanted| wanted.state == CircuitState::Open && is_remark) {
+            self.wanted = Some(Circuit { version: circuit.version + 1, ..opening });
             return;
         }
         self.wanted = None;
@@ -284,6 +341,7 @@ impl Breaker {
         }
         self.generation += 1;
         self.probe_successes = 0;
+        self.probes_paused_until = None;
         if has_moved {
             self.window = Window::default();
         }

@@ -52,7 +52,8 @@ impl World {
 
     fn record_with(&self, breaker: &mut Breaker, ticket: Ticket, signal: Signal) {
         let is_success = signal == Signal::Alive;
-        let report = Report { ticket, signal, is_success, in_flight_max: 64, now: self.now, unit: 0.0 };
+        let report =
+            Report { ticket, signal, is_success, in_flight_max: 64, now: self.now, others_until: self.now, unit: 0.0 };
         breaker.record(&report, &self.policy);
     }
 
@@ -73,6 +74,7 @@ impl World {
         let is_won = right.version == self.stored.version + 1;
         if is_won {
             self.stored = right;
+            breaker.won(right);
         }
         breaker.adopt(self.stored, self.now);
         is_won
@@ -240,38 +242,127 @@ fn a_busy_destination_pauses_without_opening() {
 }
 
 #[test]
-fn a_busy_probe_gives_the_right_up_and_does_not_count_as_a_failure() {
+fn a_busy_probe_keeps_the_right_and_waits() {
     let mut world = World::new();
     let mut breaker = world.opened();
     world.pass(30.0);
     assert!(world.win(&mut breaker, world.me));
+    world.record(&mut breaker, Signal::Alive);
     world.record(&mut breaker, Signal::Busy(Duration::from_secs(7)));
+    assert_eq!(breaker.to_write(), None, "the right is longer than the pause");
+    assert_eq!(world.admission(&breaker), Admission::Blocked);
+    assert!(world.stored.is_blocked_for(world.other, world.now));
+    world.pass(7.0);
+    assert_eq!(world.admission(&breaker), Admission::Probe { in_flight_max: 2 });
+    // A longer pause keeps everybody away for as long as it takes.
+    world.record(&mut breaker, Signal::Busy(Duration::from_secs(1_000)));
     assert!(world.write(&mut breaker));
-    assert_eq!((world.stored.state, world.stored.opened_times), (CircuitState::Open, 1));
-    assert_eq!(world.stored.blocked_until, Some(world.now + Duration::from_secs(7)));
-    assert_eq!(world.stored.prober, None);
+    assert_eq!((world.stored.state, world.stored.opened_times), (CircuitState::HalfOpen, 1));
+    world.pass(999.0);
+    assert!(world.stored.is_blocked_for(world.other, world.now));
+    assert_eq!(world.admission(&breaker), Admission::Blocked);
+    world.pass(1.0);
+    assert_eq!(world.admission(&breaker), Admission::MayProbe);
+    assert!(world.win(&mut breaker, world.me));
+    world.record(&mut breaker, Signal::Alive);
+    world.record(&mut breaker, Signal::Alive);
+    assert!(world.write(&mut breaker));
+    assert_eq!(world.stored.state, CircuitState::Closed, "the first success still counts");
 }
 
 #[test]
-fn somebody_elses_change_comes_first_and_the_own_is_dropped() {
+fn an_opening_outlasts_somebody_elses_remark_but_not_a_reset() {
     let mut world = World::new();
+    let remarks = [
+        Circuit { blocked_until: Some(START + Duration::from_secs(3)), ..Circuit::default() },
+        Circuit { failing_since: Some(START), ..Circuit::default() },
+    ];
+    for remark in remarks {
+        let mut breaker = Breaker::default();
+        for _ in 0..5 {
+            world.record(&mut breaker, Signal::Failing);
+        }
+        // Meanwhile another instance has written a pause, or since when it sees failures.
+        world.stored = Circuit { changed_at: world.now, version: 1, ..remark };
+        assert!(!world.write(&mut breaker));
+        assert_eq!(world.admission(&breaker), Admission::Blocked);
+        assert!(world.write(&mut breaker));
+        assert_eq!((world.stored.state, world.stored.version), (CircuitState::Open, 2));
+    }
     let mut breaker = Breaker::default();
     for _ in 0..5 {
         world.record(&mut breaker, Signal::Failing);
     }
-    // Meanwhile another instance has written that the destination is busy.
-    let paused = Circuit {
-        blocked_until: Some(world.now + Duration::from_secs(3)),
-        changed_at: world.now,
-        version: 1,
-        ..Circuit::default()
-    };
-    world.stored = paused;
+    world.stored = Circuit::default().reset(world.now);
     assert!(!world.write(&mut breaker));
-    assert_eq!(*breaker.stored(), paused);
     assert_eq!(breaker.to_write(), None);
-    world.pass(3.0);
     assert_eq!(world.admission(&breaker), Admission::Free { in_flight_max: Some(1) });
+}
+
+#[test]
+fn an_opening_outlasts_an_own_write_that_seemed_to_fail() {
+    let mut world = World::new();
+    let mut breaker = Breaker::default();
+    world.record(&mut breaker, Signal::Failing);
+    world.pass(601.0);
+    world.record(&mut breaker, Signal::Failing);
+    // Stored, but the answer was lost.
+    world.stored = breaker.to_write().unwrap();
+    breaker.write_ended();
+    for _ in 0..3 {
+        world.record(&mut breaker, Signal::Failing);
+    }
+    assert!(!world.write(&mut breaker), "the version has moved on");
+    assert_eq!(world.admission(&breaker), Admission::Blocked);
+    assert!(world.write(&mut breaker));
+    assert_eq!((world.stored.state, world.stored.version), (CircuitState::Open, 2));
+}
+
+#[test]
+fn an_opening_ends_after_the_probes_that_are_still_under_way() {
+    let mut world = World::new();
+    let mut breaker = world.opened();
+    world.policy.open_seconds = 1;
+    world.policy.open_seconds_max = 1;
+    world.pass(30.0);
+    assert!(world.win(&mut breaker, world.me));
+    let others_until = world.now + Duration::from_secs(20);
+    let (ticket, now) = (breaker.ticket(), world.now);
+    let signal = Signal::Failing;
+    let report = Report { ticket, signal, is_success: false, in_flight_max: 64, now, others_until, unit: 0.0 };
+    breaker.record(&report, &world.policy);
+    assert!(world.write(&mut breaker));
+    assert_eq!(world.stored.blocked_until, Some(others_until));
+}
+
+#[test]
+fn what_one_instance_alone_believes_gives_nobody_up() {
+    let mut world = World::new();
+    let mut breaker = Breaker::default();
+    world.record(&mut breaker, Signal::Failing);
+    // Six days without a request here; others may have had any number of successes.
+    world.pass(6.0 * 86_400.0);
+    world.record(&mut breaker, Signal::Failing);
+    assert_eq!(breaker.failing_since(), None, "nothing is stored yet");
+    assert!(world.write(&mut breaker));
+    assert_eq!(breaker.failing_since(), Some(world.now - Duration::from_secs(600)));
+    world.record(&mut breaker, Signal::Silent);
+    assert_eq!(breaker.to_write(), None, "a defect of our own says nothing");
+}
+
+#[test]
+fn a_success_before_a_renewed_right_is_not_forgotten() {
+    let mut world = World::new();
+    let mut breaker = world.opened();
+    world.pass(30.0);
+    assert!(world.win(&mut breaker, world.me));
+    world.record(&mut breaker, Signal::Alive);
+    world.pass(100.0);
+    assert!(world.win(&mut breaker, world.me));
+    assert_eq!(world.stored.failing_since, None);
+    world.record(&mut breaker, Signal::Failing);
+    assert!(world.write(&mut breaker));
+    assert_eq!(world.stored.failing_since, Some(world.now));
 }
 
 #[test]
@@ -282,7 +373,12 @@ fn what_is_wanted_while_a_write_is_under_way_is_written_next() {
     world.pass(601.0);
     world.record(&mut breaker, Signal::Failing);
     let noted = breaker.to_write().unwrap();
-    assert_eq!((noted.state, noted.failing_since), (CircuitState::Closed, Some(START)));
+    let since = START + Duration::from_secs(1);
+    assert_eq!(
+        (noted.state, noted.failing_since),
+        (CircuitState::Closed, Some(since)),
+        "not further back than ten minutes"
+    );
     for _ in 0..3 {
         world.record(&mut breaker, Signal::Failing);
     }
@@ -293,7 +389,7 @@ fn what_is_wanted_while_a_write_is_under_way_is_written_next() {
     assert_eq!(world.admission(&breaker), Admission::Blocked);
     assert!(world.write(&mut breaker));
     assert_eq!((world.stored.state, world.stored.version), (CircuitState::Open, 2));
-    assert_eq!(world.stored.failing_since, Some(START));
+    assert_eq!(world.stored.failing_since, Some(since));
 }
 
 #[test]
