@@ -107,17 +107,23 @@ fn conclude(
         signal: Signal::of(&outcome, &config.retry_statuses, now),
         is_success: outcome.is_success(),
         in_flight_max: config.max_in_flight,
+        // Besides this one, whose permit is still held.
+        others_until: match shared.gate.sending(claimed.delivery.endpoint_id) {
+            ..=1 => now,
+            _ => now + config.timeout(),
+        },
         now,
         unit: shared.deps.entropy.unit(),
     };
     let DeliveryRef { endpoint_id, tenant_id, .. } = claimed.delivery;
     let failing_since = shared.circuits.record(endpoint_id, tenant_id, &report, &config.circuit);
+    let is_given_up = report.signal != Signal::Silent && config.is_given_up(failing_since, now);
     let decision = settlement::decide(settlement::Inputs {
         outcome: &outcome,
         retry: &config.retry,
         retry_statuses: &config.retry_statuses,
         attempts_made: claimed.attempts_made.saturating_add(1),
-        is_given_up: config.is_given_up(failing_since, now),
+        is_given_up,
         now,
         jitter: shared.deps.entropy.unit(),
     });

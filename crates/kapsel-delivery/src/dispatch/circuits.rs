@@ -10,14 +10,14 @@
 //!   circuit, and a look at the lanes shows where another one is stored ([`Circuits::catch_up`]).
 //! - The right to probe is won before anything is claimed by it ([`Circuits::win`]).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use kapsel_core::circuit::{Admission, Breaker, Report, Ticket};
 use kapsel_core::{CircuitPolicy, Clock, EndpointId, Entropy, InstanceId, TenantId, Timestamp};
-use kapsel_store::{CircuitStore, Lane, StoreError, StoredCircuit};
+use kapsel_store::{CircuitStore, EndpointDirectory, Lane, StoreError, StoredCircuit};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -31,7 +31,7 @@ const BATCH_MAX: usize = 512;
 const ROUNDS_MAX: usize = 16;
 /// How often it is read what other instances have written.
 const REFRESH_PERIOD: Duration = Duration::from_secs(1);
-/// How far a refresh looks back behind the latest change it knows: as much as clocks may differ and a commit may take.
+/// How far a refresh looks back behind the last one: as much as clocks may differ and a commit may take.
 const LOOK_BACK: Duration = Duration::from_secs(30);
 const WAIT_BASE: Duration = Duration::from_millis(50);
 const WAIT_CAP: Duration = Duration::from_secs(2);
@@ -41,15 +41,32 @@ pub(super) struct Circuits {
     store: Arc<dyn CircuitStore>,
     clock: Arc<dyn Clock>,
     me: InstanceId,
-    entries: Mutex<HashMap<EndpointId, Entry>>,
+    known: Mutex<Known>,
     is_loaded: AtomicBool,
+    /// A circuit was closed, or may be probed by this instance: there may be something to do.
+    pub(super) opened_up: Notify,
     /// There is something to write. Apart, so that the task can wait for it without keeping everything alive.
     wanted: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Known {
+    entries: HashMap<EndpointId, Entry>,
+    /// Those whose breakers want something written, in one order, so that a simulation can be replayed.
+    wanting: BTreeSet<EndpointId>,
 }
 
 struct Entry {
     tenant_id: TenantId,
     breaker: Breaker,
+}
+
+/// A lane in which the right to probe has to be won, and the version of its circuit that says so.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RightWanted {
+    pub(super) endpoint_id: EndpointId,
+    pub(super) tenant_id: TenantId,
+    pub(super) circuit_version: u64,
 }
 
 /// An endpoint as it is seen at one moment.
@@ -71,11 +88,17 @@ impl Circuits {
             store: Arc::clone(&deps.circuits),
             clock: Arc::clone(&deps.clock),
             me: deps.instance,
-            entries: Mutex::default(),
+            known: Mutex::default(),
             is_loaded: AtomicBool::new(false),
+            opened_up: Notify::new(),
             wanted: Arc::clone(&wanted),
         });
-        runtime.spawn(keep_in_step(Arc::downgrade(&circuits), wanted, Arc::clone(&deps.entropy)));
+        runtime.spawn(keep_in_step(
+            Arc::downgrade(&circuits),
+            Arc::clone(&deps.directory),
+            wanted,
+            Arc::clone(&deps.entropy),
+        ));
         circuits
     }
 
@@ -87,9 +110,9 @@ impl Circuits {
         lease_until: Timestamp,
         now: Timestamp,
     ) -> Passage {
-        let entries = self.lock();
+        let known = self.lock();
         let unknown = Breaker::default();
-        let breaker = entries.get(&endpoint_id).map_or(&unknown, |entry| &entry.breaker);
+        let breaker = known.entries.get(&endpoint_id).map_or(&unknown, |entry| &entry.breaker);
         let admission = match self.is_loaded.load(Ordering::Acquire) {
             true => breaker.admission(self.me, policy, lease_until, now),
             false => Admission::Blocked,
@@ -99,9 +122,9 @@ impl Circuits {
 
     /// Whether a request that was let through with this ticket may still be sent.
     pub(super) fn is_current(&self, endpoint_id: EndpointId, ticket: Ticket) -> bool {
-        let entries = self.lock();
+        let known = self.lock();
         let unknown = Breaker::default();
-        entries.get(&endpoint_id).map_or(&unknown, |entry| &entry.breaker).is_current(ticket)
+        known.entries.get(&endpoint_id).map_or(&unknown, |entry| &entry.breaker).is_current(ticket)
     }
 
     /// Takes an outcome in. Returns since when the endpoint has had nothing but failures.
@@ -112,7 +135,8 @@ impl Circuits {
         report: &Report,
         policy: &CircuitPolicy,
     ) -> Option<Timestamp> {
-        let mut entries = self.lock();
+        let mut known = self.lock();
+        let Known { entries, wanting } = &mut *known;
         if report.is_success && !entries.contains_key(&endpoint_id) {
             // All is well and always was: nothing to remember.
             return None;
@@ -129,6 +153,7 @@ impl Circuits {
                 opened_times = circuit.opened_times,
                 "the circuit changes",
             );
+            wanting.insert(endpoint_id);
             self.wanted.notify_one();
         }
         entry.breaker.failing_since()
@@ -146,12 +171,11 @@ impl Circuits {
         Ok(())
     }
 
-    /// Reads what was written since. Returns when the latest change of all was made.
-    async fn refresh(&self, since: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    /// Reads what was written since.
+    async fn refresh(&self, since: Timestamp) -> Result<(), StoreError> {
         let changes = self.store.circuit_changes(since).await?;
-        let latest = changes.iter().map(|stored| stored.circuit.changed_at).max();
         self.adopt(&changes);
-        Ok(latest)
+        Ok(())
     }
 
     /// Reads the circuits of those lanes where another version is stored than the known one.
@@ -159,25 +183,27 @@ impl Circuits {
     /// # Errors
     /// Those of the store.
     pub(super) async fn catch_up(&self, lanes: &[Lane]) -> Result<(), StoreError> {
-        let differing: Vec<Lane> = {
-            let entries = self.lock();
-            let known = |lane: &Lane| entries.get(&lane.endpoint_id).map_or(0, |entry| entry.breaker.stored().version);
-            lanes.iter().filter(|lane| known(lane) != lane.circuit_version).copied().collect()
+        let differing: Vec<(Lane, u64)> = {
+            let known = self.lock();
+            let with_known = |lane: &Lane| (*lane, known.version(lane.endpoint_id));
+            lanes.iter().map(with_known).filter(|(lane, version)| *version != lane.circuit_version).collect()
         };
         if differing.is_empty() {
             return Ok(());
         }
-        let read = self.store.circuit_read(differing.iter().map(|lane| lane.endpoint_id).collect()).await?;
+        let read = self.store.circuit_read(differing.iter().map(|(lane, _)| lane.endpoint_id).collect()).await?;
         let versions: HashMap<EndpointId, u64> =
             read.iter().map(|stored| (stored.endpoint_id, stored.circuit.version)).collect();
         {
-            // Versions only grow, unless a store was set back to a former state. Then what is known is void.
-            let mut entries = self.lock();
-            for lane in &differing {
+            // Versions only grow, unless a store was set back to a former state. Then what is known is void. What has
+            // become known during the look is newer than what was read.
+            let mut known = self.lock();
+            for (lane, version) in &differing {
                 let stored = versions.get(&lane.endpoint_id).copied().unwrap_or(0).max(lane.circuit_version);
-                if entries.get(&lane.endpoint_id).is_some_and(|entry| entry.breaker.stored().version > stored) {
+                let is_void = *version > stored && known.version(lane.endpoint_id) == *version;
+                if let Some(entry) = known.entries.get_mut(&lane.endpoint_id).filter(|_| is_void) {
                     tracing::warn!(endpoint_id = %lane.endpoint_id, "the stored circuit is older than the known one");
-                    entries.remove(&lane.endpoint_id);
+                    entry.breaker.forget();
                 }
             }
         }
@@ -191,18 +217,21 @@ impl Circuits {
     /// Those of the store; a right that was won all the same is found by [`Circuits::catch_up`].
     pub(super) async fn win(
         &self,
-        endpoints: &[(EndpointId, TenantId)],
+        lanes: &[RightWanted],
         until: Timestamp,
         now: Timestamp,
     ) -> Result<HashMap<EndpointId, (Ticket, u64)>, StoreError> {
         let rights: Vec<StoredCircuit> = {
-            let entries = self.lock();
-            let right = |(endpoint_id, tenant_id): &(EndpointId, TenantId)| {
-                let breaker = &entries.get(endpoint_id)?.breaker;
+            let known = self.lock();
+            let right = |lane: &RightWanted| {
+                let breaker = &known.entries.get(&lane.endpoint_id)?.breaker;
+                // Since the lane was looked at, somebody else may have won, closed the circuit, or opened it again.
+                let is_unchanged = breaker.stored().version == lane.circuit_version && breaker.wants().is_none();
                 let circuit = breaker.probe_right(self.me, until, now);
-                Some(StoredCircuit { endpoint_id: *endpoint_id, tenant_id: *tenant_id, circuit })
+                let (endpoint_id, tenant_id) = (lane.endpoint_id, lane.tenant_id);
+                is_unchanged.then_some(StoredCircuit { endpoint_id, tenant_id, circuit })
             };
-            endpoints.iter().filter_map(right).collect()
+            lanes.iter().filter_map(right).collect()
         };
         if rights.is_empty() {
             return Ok(HashMap::new());
@@ -210,10 +239,14 @@ impl Circuits {
         let written = self.store.circuit_put_if_version(rights.clone()).await?;
         let won: Vec<StoredCircuit> =
             rights.iter().zip(&written).filter(|(_, is_written)| **is_written).map(|(right, _)| *right).collect();
-        self.adopt(&won);
-        let entries = self.lock();
+        let mut known = self.lock();
+        for right in &won {
+            if let Some(entry) = known.entries.get_mut(&right.endpoint_id) {
+                entry.breaker.won(right.circuit);
+            }
+        }
         let proof = |right: &StoredCircuit| {
-            let breaker = &entries.get(&right.endpoint_id)?.breaker;
+            let breaker = &known.entries.get(&right.endpoint_id)?.breaker;
             // Somebody may have changed it since, and that may have been read already.
             let is_held = breaker.stored().version == right.circuit.version;
             is_held.then(|| (right.endpoint_id, (breaker.ticket(), right.circuit.version)))
@@ -233,13 +266,13 @@ impl Circuits {
             }
             let ids: Vec<EndpointId> = batch.iter().map(|stored| stored.endpoint_id).collect();
             let result = unwind::caught(self.write(&batch)).await;
-            let mut entries = self.lock();
+            let mut known = self.lock();
             for id in ids {
-                if let Some(entry) = entries.get_mut(&id) {
+                if let Some(entry) = known.entries.get_mut(&id) {
                     entry.breaker.write_ended();
                 }
             }
-            drop(entries);
+            drop(known);
             result.unwrap_or_else(|unwind::Panicked| {
                 Err(StoreError::Unavailable { message: "it panicked", cause: None })
             })?;
@@ -247,25 +280,46 @@ impl Circuits {
         Ok(())
     }
 
-    /// Gives back what this instance has the right to probe, so that nobody has to wait until that ends.
-    pub(super) fn give_rights_up(&self, now: Timestamp) {
-        for entry in self.lock().values_mut() {
-            entry.breaker.give_right_up(self.me, now);
+    /// Writes until nothing is wanted any more, whoever is at it.
+    pub(super) async fn flush_all(&self) -> Result<(), StoreError> {
+        loop {
+            self.flush().await?;
+            if self.lock().wanting.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(WAIT_BASE).await;
         }
     }
 
+    /// Gives back what this instance has the right to probe, so that nobody has to wait until that ends.
+    pub(super) fn give_rights_up(&self, now: Timestamp) {
+        let mut known = self.lock();
+        let Known { entries, wanting } = &mut *known;
+        for (endpoint_id, entry) in entries {
+            entry.breaker.give_right_up(self.me, now);
+            if entry.breaker.wants().is_some() {
+                wanting.insert(*endpoint_id);
+            }
+        }
+    }
+
+    /// Forgets endpoints that are gone.
+    fn retain(&self, mut is_known: impl FnMut(EndpointId) -> bool) {
+        let mut known = self.lock();
+        let Known { entries, wanting } = &mut *known;
+        entries.retain(|endpoint_id, _| is_known(*endpoint_id) || wanting.contains(endpoint_id));
+    }
+
     fn to_write(&self) -> Vec<StoredCircuit> {
-        let mut entries = self.lock();
-        let mut ids: Vec<EndpointId> =
-            entries.iter().filter(|(_, entry)| entry.breaker.wants().is_some()).map(|(id, _)| *id).collect();
-        // In one order, so that a simulation can be replayed.
-        ids.sort_unstable();
-        let wanted = |endpoint_id| {
-            let entry: &mut Entry = entries.get_mut(&endpoint_id)?;
+        let mut known = self.lock();
+        let Known { entries, wanting } = &mut *known;
+        wanting.retain(|endpoint_id| entries.get(endpoint_id).is_some_and(|entry| entry.breaker.wants().is_some()));
+        let wanted = |endpoint_id: &EndpointId| {
+            let entry: &mut Entry = entries.get_mut(endpoint_id)?;
             let circuit = entry.breaker.to_write()?;
-            Some(StoredCircuit { endpoint_id, tenant_id: entry.tenant_id, circuit })
+            Some(StoredCircuit { endpoint_id: *endpoint_id, tenant_id: entry.tenant_id, circuit })
         };
-        ids.into_iter().take(BATCH_MAX).filter_map(wanted).collect()
+        wanting.iter().filter_map(wanted).take(BATCH_MAX).collect()
     }
 
     async fn write(&self, batch: &[StoredCircuit]) -> Result<(), StoreError> {
@@ -278,39 +332,61 @@ impl Circuits {
         // Somebody was first, or an earlier try was not in vain.
         let lost: Vec<EndpointId> = lost.into_iter().map(|(stored, _)| stored.endpoint_id).collect();
         let read = self.store.circuit_read(lost.clone()).await?;
-        let mut entries = self.lock();
+        let mut known = self.lock();
         for id in lost {
             if !read.iter().any(|stored| stored.endpoint_id == id) {
                 // The endpoint is gone.
-                entries.remove(&id);
+                known.entries.remove(&id);
             }
         }
-        drop(entries);
+        drop(known);
         self.adopt(&read);
         Ok(())
     }
 
     fn adopt(&self, circuits: &[StoredCircuit]) {
         let now = self.clock.now();
-        let mut entries = self.lock();
+        let mut known = self.lock();
+        let Known { entries, wanting } = &mut *known;
+        let mut has_opened_up = false;
         for StoredCircuit { endpoint_id, tenant_id, circuit } in circuits {
             let entry = entries
                 .entry(*endpoint_id)
                 .or_insert_with(|| Entry { tenant_id: *tenant_id, breaker: Breaker::default() });
+            has_opened_up |= circuit.version > entry.breaker.stored().version && !circuit.is_blocked(now);
             entry.breaker.adopt(*circuit, now);
+            if entry.breaker.wants().is_some() {
+                wanting.insert(*endpoint_id);
+                self.wanted.notify_one();
+            }
+        }
+        drop(known);
+        if has_opened_up {
+            self.opened_up.notify_one();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<EndpointId, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         // Nothing panics while it holds the lock.
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn version(&self, endpoint_id: EndpointId) -> u64 {
+        self.entries.get(&endpoint_id).map_or(0, |entry| entry.breaker.stored().version)
     }
 }
 
 /// Writes changes as they come and reads those of others, until the circuits are dropped.
-async fn keep_in_step(circuits: Weak<Circuits>, wanted: Arc<Notify>, entropy: Arc<dyn Entropy>) {
+async fn keep_in_step(
+    circuits: Weak<Circuits>,
+    directory: Arc<EndpointDirectory>,
+    wanted: Arc<Notify>,
+    entropy: Arc<dyn Entropy>,
+) {
     let mut backoff = Backoff::new(WAIT_BASE, WAIT_CAP);
-    let mut latest = Timestamp::EPOCH;
+    let mut read_up_to = Timestamp::EPOCH;
     let mut refresh_at = tokio::time::Instant::now() + jittered(REFRESH_PERIOD, &*entropy);
     loop {
         tokio::select! {
@@ -325,11 +401,15 @@ async fn keep_in_step(circuits: Weak<Circuits>, wanted: Arc<Notify>, entropy: Ar
             refresh_at = tokio::time::Instant::now() + jittered(REFRESH_PERIOD, &*entropy);
         }
         if is_time && circuits.is_loaded.load(Ordering::Acquire) {
-            match unwind::caught(circuits.refresh(latest - LOOK_BACK)).await {
-                Ok(Ok(seen)) => latest = latest.max(seen.unwrap_or(latest)),
+            let now = circuits.clock.now();
+            match unwind::caught(circuits.refresh(read_up_to - LOOK_BACK)).await {
+                Ok(Ok(())) => read_up_to = now,
                 Ok(Err(error)) => result = Err(error),
                 Err(unwind::Panicked) => tracing::error!("reading the circuits panicked"),
             }
+        }
+        if is_time {
+            circuits.retain(|endpoint_id| directory.get(endpoint_id).is_some());
         }
         drop(circuits);
         match result {

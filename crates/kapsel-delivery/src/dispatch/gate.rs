@@ -55,6 +55,8 @@ pub(super) struct LaneLimit {
     pub circuit_version: u64,
     /// Whether the right to probe has to be won before anything is claimed.
     pub needs_right: bool,
+    /// Whether its circuit is on the way back to closed, or not long so.
+    pub is_recovering: bool,
 }
 
 /// Hands out permits.
@@ -83,6 +85,7 @@ struct State {
 /// What is remembered of a lane while there is anything to remember.
 #[derive(Default)]
 struct Lane {
+    tenant_id: Option<TenantId>,
     in_flight_max: usize,
     /// Requests under way.
     sending: usize,
@@ -109,6 +112,7 @@ impl Lane {
 
     /// Notes the present limits.
     fn limit(&mut self, limit: &LaneLimit, now: Duration) {
+        self.tenant_id = Some(limit.tenant_id);
         self.in_flight_max = limit.in_flight_max;
         self.tokens = limit.rate.map(|rate| match self.tokens {
             Some((_, bucket)) => (rate, bucket),
@@ -119,6 +123,25 @@ impl Lane {
     /// Whether there is something in the store for it, or about to be.
     fn is_wanting(&self) -> bool {
         self.has_backlog || self.expected_until.is_some_and(|until| until > Instant::now())
+    }
+}
+
+/// What is left of the limits that all share.
+#[derive(Clone, Copy)]
+struct Room {
+    free: usize,
+    free_bytes: usize,
+}
+
+impl Room {
+    /// Whether a lane that holds so much, of a tenant that holds so much, may not have another one.
+    fn refuses(self, held: usize, held_bytes: usize, held_by_tenant: usize, body_bytes: usize) -> bool {
+        let Room { free, free_bytes } = self;
+        let is_fair =
+            (held == 0 || held <= free) && (held_by_tenant == 0 || held_by_tenant <= free.saturating_mul(TENANT_SHARE));
+        // What is free is shared, but a lane that holds nothing may have one body of any size that fits.
+        let bytes_fit = body_bytes <= free_bytes && (held_bytes == 0 || held_bytes <= free_bytes - body_bytes);
+        free == 0 || !is_fair || !bytes_fit
     }
 }
 
@@ -250,11 +273,27 @@ impl Gate {
     pub(super) fn wants_claim(&self) -> bool {
         let now = self.now();
         let mut state = self.lock();
-        let free = self.in_flight_max.saturating_sub(state.in_flight);
+        let room = self.room(&state);
+        let State { is_closed, lanes, tenants, .. } = &mut *state;
         let has_room = |lane: &mut Lane| {
-            lane.sending < lane.in_flight_max.max(1) && lane.held <= free && free > 0 && lane.has_token(now)
+            let held_by_tenant = lane.tenant_id.and_then(|tenant_id| tenants.get(&tenant_id)).copied().unwrap_or(0);
+            let is_shared_out = room.refuses(lane.held, lane.body_bytes, held_by_tenant, 0);
+            lane.sending < lane.in_flight_max.max(1) && lane.has_token(now) && !is_shared_out
         };
-        !state.is_closed && state.lanes.values_mut().any(|lane| lane.is_wanting() && has_room(lane))
+        !*is_closed && lanes.values_mut().any(|lane| lane.is_wanting() && has_room(lane))
+    }
+
+    /// Requests under way to an endpoint.
+    pub(super) fn sending(&self, endpoint_id: EndpointId) -> usize {
+        self.lock().lanes.get(&endpoint_id).map_or(0, |lane| lane.sending)
+    }
+
+    /// What is left of the limits that all share.
+    fn room(&self, state: &State) -> Room {
+        Room {
+            free: self.in_flight_max.saturating_sub(state.in_flight),
+            free_bytes: self.body_bytes_max.saturating_sub(state.body_bytes),
+        }
     }
 
     /// How long it takes until a lane that waits for nothing but its rate may send its next request.
@@ -306,8 +345,7 @@ impl Gate {
     }
 
     fn refusal(&self, state: &mut State, lane: &LaneLimit, body_bytes: usize) -> Option<Refusal> {
-        let free = self.in_flight_max.saturating_sub(state.in_flight);
-        let free_bytes = self.body_bytes_max.saturating_sub(state.body_bytes);
+        let room = self.room(state);
         let (sending, held, held_bytes) =
             state.lanes.get(&lane.endpoint_id).map_or((0, 0, 0), |lane| (lane.sending, lane.held, lane.body_bytes));
         let held_by_tenant = state.tenants.get(&lane.tenant_id).copied().unwrap_or(0);
@@ -320,11 +358,7 @@ impl Gate {
         if sending >= lane.in_flight_max.max(1) || !has_token {
             return Some(Refusal::Lane);
         }
-        let is_fair =
-            (held == 0 || held <= free) && (held_by_tenant == 0 || held_by_tenant <= free.saturating_mul(TENANT_SHARE));
-        // What is free is shared, but a lane that holds nothing may have one body of any size that fits.
-        let bytes_fit = body_bytes <= free_bytes && (held_bytes == 0 || held_bytes <= free_bytes - body_bytes);
-        (free == 0 || !is_fair || !bytes_fit).then_some(Refusal::Shared)
+        room.refuses(held, held_bytes, held_by_tenant, body_bytes).then_some(Refusal::Shared)
     }
 
     /// Whether what was just released in a lane is worth a look at the queue.

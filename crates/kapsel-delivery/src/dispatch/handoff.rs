@@ -15,6 +15,10 @@ impl Handoff for LocalHandoff {
     fn reserve(&self, endpoint_id: EndpointId, body_bytes: usize, now: Timestamp) -> Option<Box<dyn Slot>> {
         let shared = &self.0;
         let lane = shared.lane_limit(endpoint_id, now)?;
+        if lane.is_recovering {
+            // Something may have gathered meanwhile, and goes first.
+            shared.gate.flag(&lane);
+        }
         // A right to probe takes a round trip to win; the event waits for that in the store.
         let permit = shared.gate.reserve(Some(lane).filter(|lane| !lane.needs_right)?, body_bytes)?;
         Some(Box::new(LocalSlot { shared: Arc::clone(shared), permit, lease: shared.fresh_lease(now) }))

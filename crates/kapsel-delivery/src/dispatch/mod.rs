@@ -297,6 +297,7 @@ impl Dispatcher {
             biased;
             () = self.shared.wake.notified() => {}
             () = self.shared.gate.freed.notified() => {}
+            () = self.shared.circuits.opened_up.notified() => {}
             () = tokio::time::sleep_until(end) => {}
         }
     }
@@ -317,7 +318,7 @@ impl Dispatcher {
             let _ = tokio::time::timeout(FLUSH_LIMIT, gate.emptied()).await;
         }
         self.shared.circuits.give_rights_up(self.shared.deps.clock.now());
-        if let Ok(Err(error)) = tokio::time::timeout(FLUSH_LIMIT, self.shared.circuits.flush()).await {
+        if let Ok(Err(error)) = tokio::time::timeout(FLUSH_LIMIT, self.shared.circuits.flush_all()).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "changes of circuits were not stored");
         }
         DrainReport {
@@ -382,6 +383,7 @@ impl Shared {
             ticket: passage.ticket,
             circuit_version: passage.version,
             needs_right,
+            is_recovering: !matches!(passage.admission, Admission::Free { in_flight_max: None }),
         })
     }
 }

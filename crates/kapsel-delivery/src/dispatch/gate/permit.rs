@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use kapsel_core::EndpointId;
 use kapsel_core::circuit::Ticket;
-use kapsel_core::{EndpointId, TenantId};
 use kapsel_store::LaneQuota;
 
+use super::super::circuits::RightWanted;
 use super::{Gate, LaneLimit, State};
 
 /// The right to work on one delivery. Dropping it gives everything back.
@@ -130,9 +131,13 @@ impl ClaimPermits {
     }
 
     /// The lanes in which the right to probe has to be won.
-    pub(in crate::dispatch) fn needing_rights(&self) -> Vec<(EndpointId, TenantId)> {
+    pub(in crate::dispatch) fn needing_rights(&self) -> Vec<RightWanted> {
         let needing = self.permits.iter().filter(|(lane, _)| lane.needs_right);
-        needing.map(|(lane, _)| (lane.endpoint_id, lane.tenant_id)).collect()
+        let wanted = |(lane, _): &(LaneLimit, Vec<Permit>)| {
+            let LaneLimit { endpoint_id, tenant_id, circuit_version, .. } = *lane;
+            RightWanted { endpoint_id, tenant_id, circuit_version }
+        };
+        needing.map(wanted).collect()
     }
 
     /// These rights were won, with the ticket and the version that follow. The permits of the other lanes that need one

@@ -13,6 +13,7 @@ fn lane(number: u8, in_flight_max: usize) -> LaneLimit {
         ticket: Ticket::default(),
         circuit_version: 0,
         needs_right: false,
+        is_recovering: false,
     }
 }
 
@@ -236,4 +237,14 @@ proptest! {
         prop_assert!(state.tenants.is_empty());
         prop_assert!(state.lanes.values().all(|lane| lane.held == 0 && lane.sending == 0 && lane.body_bytes == 0));
     }
+}
+
+#[tokio::test]
+async fn a_tenant_at_its_share_is_not_looked_for_again_and_again() {
+    let gate = Gate::new(18, 1_000);
+    let held: Vec<_> = (1..=18).map_while(|number| gate.reserve(of_tenant(lane(number, 1), 1), 0)).collect();
+    assert_eq!(held.len(), 17, "a place is left for other tenants");
+    assert!(gate.with_room(vec![of_tenant(lane(100, 1), 1)]).is_empty());
+    assert!(!gate.wants_claim(), "a look would find no room");
+    assert!(!gate.with_room(vec![of_tenant(lane(101, 1), 2)]).is_empty());
 }
