@@ -17,8 +17,9 @@ CREATE TABLE circuits (
 );
 
 CREATE INDEX circuits_by_change ON circuits (changed_at);
+CREATE INDEX circuits_probed ON circuits (endpoint_id) WHERE prober IS NOT NULL;
 
 ALTER TABLE circuits ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant_only ON circuits TO kapsel_api
     USING (tenant_id = nullif(current_setting('kapsel.tenant_id', true), '')::uuid);
-GRANT SELECT, UPDATE, DELETE ON circuits TO kapsel_api;
+GRANT SELECT, INSERT, UPDATE, DELETE ON circuits TO kapsel_api;

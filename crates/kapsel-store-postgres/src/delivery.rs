@@ -101,6 +101,7 @@ impl DeliveryStore for PostgresStore {
     async fn lease_release_all(&self, now: Timestamp, owner: Option<InstanceId>) -> Result<usize, StoreError> {
         let owner = owner.map(|owner| owner.stored());
         let release = |session: Arc<Session>| async move {
+            session.execute(&sql::CIRCUIT_RELEASE, &[&now.unix_micros(), &owner]).await?;
             session.execute(&sql::QUEUE_RELEASE_ALL, &[&now.unix_micros(), &owner]).await
         };
         let freed = self.work().with(release).await?;

@@ -59,6 +59,7 @@ statements! {
         (UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, INT8_ARRAY, UUID_ARRAY, INT8_ARRAY, INT4_ARRAY, INT8_ARRAY, INT8_ARRAY,
         INT8_ARRAY) -> (UUID);
     System CIRCUIT_READ = "circuit_read" (UUID_ARRAY) -> (UUID, UUID, TEXT, INT8, UUID, INT8, INT4, INT8, INT8, INT8);
+    System CIRCUIT_RELEASE = "circuit_release" (INT8, UUID) -> ();
     Tenant CIRCUIT_RESET = "circuit_reset" (UUID, UUID, INT8) -> ();
     System DELIVERY_CLAIM_DUE = "delivery_claim_due"
         (UUID_ARRAY, INT8_ARRAY, INT8, INT8, INT8, UUID, INT8, INT8_ARRAY) ->

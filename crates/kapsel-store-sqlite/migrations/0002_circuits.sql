@@ -15,3 +15,4 @@ CREATE TABLE circuits (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX circuits_by_change ON circuits (changed_at);
+CREATE INDEX circuits_probed ON circuits (endpoint_id) WHERE prober IS NOT NULL;

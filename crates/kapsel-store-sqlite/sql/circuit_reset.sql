@@ -1,5 +1,8 @@
 -- circuit_reset
-UPDATE circuits
+INSERT INTO circuits (endpoint_id, tenant_id, state, opened_times, changed_at, version)
+SELECT id, tenant_id, 'closed', 0, ?3, 1
+FROM endpoints
+WHERE tenant_id = ?1 AND id = ?2 AND deleted_at IS NULL
+ON CONFLICT (endpoint_id) DO UPDATE
 SET state = 'closed', blocked_until = NULL, prober = NULL, opened_at = NULL, opened_times = 0, failing_since = NULL,
-    changed_at = ?3, version = version + 1
-WHERE tenant_id = ?1 AND endpoint_id = ?2
+    changed_at = excluded.changed_at, version = circuits.version + 1

@@ -91,8 +91,9 @@ impl DeliveryStore for SqliteStore {
 
     async fn lease_release_all(&self, now: Timestamp, owner: Option<InstanceId>) -> Result<usize, StoreError> {
         let release = move |connection: &Connection| {
-            let mut statement = connection.prepare_cached(sql::QUEUE_RELEASE_ALL)?;
-            Ok(statement.execute(params![now.unix_micros(), owner.as_ref().map(InstanceId::as_bytes)])?)
+            let parameters = params![now.unix_micros(), owner.as_ref().map(InstanceId::as_bytes)];
+            connection.prepare_cached(sql::CIRCUIT_RELEASE)?.execute(parameters)?;
+            Ok(connection.prepare_cached(sql::QUEUE_RELEASE_ALL)?.execute(parameters)?)
         };
         self.writer().write(Kind::Sure, Weight::ROW, release).await
     }

@@ -40,6 +40,7 @@ statements! {
     System CIRCUIT_PUT_IF_VERSION = "circuit_put_if_version" (10) -> ();
     System CIRCUIT_READ = "circuit_read" (1) ->
         (BLOB, BLOB, TEXT, INTEGER, BLOB, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER);
+    System CIRCUIT_RELEASE = "circuit_release" (2) -> ();
     Tenant CIRCUIT_RESET = "circuit_reset" (3) -> ();
     System ENDPOINT_CHANGES = "endpoint_changes" (2) ->
         (BLOB, BLOB, TEXT, BLOB, TEXT, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, EXPRESSION);

@@ -54,8 +54,8 @@ pub trait CircuitStore: Send + Sync {
         endpoints: Vec<EndpointId>,
     ) -> Result<Vec<StoredCircuit>, StoreError>;
 
-    /// Writes [`Circuit::reset`] in place of the stored circuit, whatever its version. Without a stored one, there is
-    /// nothing to reset.
+    /// Writes [`Circuit::reset`] in place of the stored circuit, whatever its version, or of none: what an instance has
+    /// counted in its memory is void with it too. Endpoints that the tenant does not have are passed over.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

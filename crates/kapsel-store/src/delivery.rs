@@ -161,7 +161,8 @@ pub trait DeliveryStore: Send + Sync {
     async fn delivery_release_claim(&self, now: Timestamp, lease: Lease) -> Result<usize, StoreError>;
 
     /// Frees every lease of `owner`, or of everybody, whatever its end: what it covered is due at `now`. Returns how
-    /// many. For the start of an instance that knows the holders to be dead.
+    /// many. Rights to probe that they hold end as well ([`Circuit::released`](kapsel_core::Circuit::released)). For the
+    /// start of an instance that knows the holders to be dead.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

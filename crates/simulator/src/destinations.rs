@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use kapsel_core::circuit::Signal;
 use kapsel_core::{Clock, EndpointId, EventId, FailureKind, HeaderBlock, Outcome, ResponseHead};
 use kapsel_delivery::{OutboundRequest, Transport};
 use test_harness::SeededEntropy;
@@ -94,6 +95,7 @@ impl Transport for Way {
         let at = destinations.timeline.elapsed();
         let seen = Request { life, endpoint_id, event_id, body: request.body, at, sender_now: self.clock.now() };
         let id = destinations.oracles.request(&seen);
+        let _connection = Connection { oracles: &destinations.oracles, id };
         let (after, outcome) = destinations.reaction(mood);
         destinations.timeline.add(format_args!("{life:?} sends {event_id} to {endpoint_id}, which is {mood:?}"));
         let end = Instant::now().checked_add(after).unwrap_or(deadline).min(deadline);
@@ -109,9 +111,23 @@ impl Transport for Way {
     }
 }
 
+/// A request that is given up closes its connection.
+struct Connection<'a> {
+    oracles: &'a Oracles,
+    id: RequestId,
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        self.oracles.request_dropped(self.id);
+    }
+}
+
 impl Way {
     fn end(&self, id: RequestId, outcome: &Outcome) {
-        self.destinations.oracles.request_ended(id, outcome.is_success());
+        let at = self.destinations.timeline.elapsed();
+        let signal = Signal::of(outcome, &[], self.clock.now());
+        self.destinations.oracles.request_ended(id, outcome.is_success(), signal, at);
         let mut totals = self.destinations.totals.lock().unwrap_or_else(PoisonError::into_inner);
         totals.requests += 1;
         totals.failed_requests += u64::from(!outcome.is_success());

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::{
     DeliveryRef, Endpoint, EndpointId, EventId, InstanceId, Lease, ReplayId, ReplayState, TenantId, Timestamp,
 };
@@ -205,6 +206,11 @@ impl DeliveryStore for FaultyStore {
             let settled = self.inner.delivery_settle_if_leased(now, Arc::clone(&batch)).await?;
             for (settlement, settled) in batch.iter().zip(&settled) {
                 self.oracles.settled(settlement, *settled);
+                if settlement.decision.disable_endpoint == Some(DisabledReason::Failing) && *settled == Settled::Written
+                {
+                    let delivery = settlement.attempt.delivery;
+                    self.oracles.given_up(delivery.endpoint_id, delivery.id, self.vitals.life());
+                }
                 self.count(|totals| totals.disabled += u64::from(settlement.decision.disable_endpoint.is_some()));
                 self.timeline.add(format_args!(
                     "{:?} settles {} attempt {}: {settled:?} {:?}",
@@ -232,7 +238,15 @@ impl DeliveryStore for FaultyStore {
     }
 
     async fn lease_release_all(&self, now: Timestamp, owner: Option<InstanceId>) -> Result<usize, StoreError> {
-        self.under_fate("release of all", self.inner.lease_release_all(now, owner)).await
+        self.under_fate("release of all", async {
+            let freed = self.inner.lease_release_all(now, owner).await?;
+            // Rights to probe have ended with the leases, and the circuits have new versions.
+            for stored in self.inner.circuit_changes(now).await? {
+                self.oracles.circuit_written(&stored, Some(self.vitals.life()), self.timeline.elapsed());
+            }
+            Ok(freed)
+        })
+        .await
     }
 
     async fn delivery_discard_of_deleted(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {

@@ -11,13 +11,15 @@
 //! 7. **Too soon.** An attempt was made before the wait of the policy, or that of `Retry-After`, was over.
 //! 8. **Through an open circuit.** A request was made by an instance that knew from the store, or had itself stored, that
 //!    nobody but another one may send; or that had not looked.
-//! 9. **Too many probes.** More requests than the policy allows were under way while a circuit was half-open, over all
-//!    instances.
+//! 9. **Too many probes.** More requests that were begun as probes were under way than the policy allows, over all
+//!    instances; or a right to probe was won while somebody else's was on, or while the circuit was open.
 //! 10. **Hammering.** A destination that was dead all the time got more requests than it takes to notice, and then to
-//!     probe.
+//!     probe; a circuit opened for a shorter time than its policy says; or the number of requests under way grew faster
+//!     after a recovery than it may.
 //! 11. **Over the limit.** An instance had more requests to an endpoint under way than it may, or began more in a time.
 //! 12. **Stuck.** The world has healed, and hours later something is still waiting, or a replay is not through.
 //! 13. **Replayed twice.** One replay queued an event more than once.
+//! 14. **Given up.** An endpoint was disabled for its failures before it had had nothing else for long enough.
 //!
 //! These are **not** violations: an event that arrives more than once after a crash, a lost answer or a lost commit (at
 //! least once is the promise, and 4 and 5 bound it); an event that was stored though its sender got no acknowledgement;
@@ -28,11 +30,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use kapsel_core::circuit::Signal;
 use kapsel_core::rate_limit::Bucket;
 use kapsel_core::settlement::Next;
 use kapsel_core::{
-    Circuit, CircuitState, DeliveryId, Endpoint, EndpointId, EventId, InstanceId, LeaseToken, RateLimit, ReplayId,
-    Timestamp,
+    Circuit, CircuitPolicy, CircuitState, DeliveryId, Endpoint, EndpointId, EventId, InstanceId, LeaseToken, RateLimit,
+    ReplayId, Timestamp,
 };
 use kapsel_store::{Settled, Settlement, StoredCircuit};
 
@@ -75,6 +78,7 @@ struct DeliveryFacts {
     token: Option<LeaseToken>,
     requests: u32,
     answered_2xx: bool,
+    last_ended: Duration,
     is_settled_delivered: bool,
     requeued: u32,
 }
@@ -84,10 +88,15 @@ struct EndpointFacts {
     probes: usize,
     failures_to_notice: usize,
     rate: Option<RateLimit>,
+    policy: CircuitPolicy,
+    disable_after: Option<Duration>,
+    /// When it answered 2xx, and to whom.
+    good: Vec<(Duration, Life)>,
+    /// Who closed the circuit and when, and how many of its requests have not failed since.
+    recovering: Option<(Life, Duration, usize)>,
     circuit: Circuit,
     circuit_stored_at: Duration,
     circuit_writer: Option<Life>,
-    half_open_since: Option<Duration>,
     dead_since: Option<Duration>,
     dead_requests: usize,
     dead_lives: BTreeSet<Life>,
@@ -100,6 +109,8 @@ struct LifeFacts {
     /// Everything stored at or before this time was read by it.
     knows_circuits_of: Option<Duration>,
     frozen_until: Duration,
+    /// When its clock was last set.
+    clock_set_at: Option<Duration>,
     buckets: BTreeMap<EndpointId, Bucket>,
 }
 
@@ -108,6 +119,7 @@ struct UnderWay {
     delivery_id: DeliveryId,
     endpoint_id: EndpointId,
     begun: Duration,
+    is_probe: bool,
 }
 
 /// A request as a destination gets it.
@@ -129,6 +141,14 @@ pub struct Request {
 
 /// After an instance stood still, what it had begun before comes late and together.
 const AFTER_FREEZE: Duration = Duration::from_secs(180);
+/// So long after its clock was set an instance may still do what was right before.
+const AFTER_CLOCK_SET: Duration = Duration::from_secs(10);
+/// Answers so close to each other may be taken in in any order.
+const SAME_MOMENT: Duration = Duration::from_millis(10);
+/// So long it may take until an instance has heard of what another one has seen.
+const STALE: Duration = Duration::from_secs(200);
+/// By how much the clocks of two instances may differ.
+const CLOCKS_APART: Duration = Duration::from_secs(5);
 /// So long a request may lie behind its token: calls of the store are slow.
 const TOKEN_AGE: f64 = 20.0;
 
@@ -155,10 +175,13 @@ impl Oracles {
             probes: usize::try_from(config.circuit.probes).unwrap(),
             failures_to_notice: usize::try_from(config.circuit.consecutive_failures).unwrap(),
             rate: config.rate_limit,
+            policy: config.circuit,
+            disable_after: config.disable_after_seconds.map(|seconds| Duration::from_secs(u64::from(seconds))),
+            good: Vec::new(),
+            recovering: None,
             circuit: Circuit::default(),
             circuit_stored_at: Duration::ZERO,
             circuit_writer: None,
-            half_open_since: None,
             dead_since: None,
             dead_requests: 0,
             dead_lives: BTreeSet::new(),
@@ -174,6 +197,7 @@ impl Oracles {
             is_alive: true,
             knows_circuits_of: None,
             frozen_until: Duration::ZERO,
+            clock_set_at: None,
             buckets: BTreeMap::new(),
         };
         self.lock().lives.insert(life, facts);
@@ -189,6 +213,35 @@ impl Oracles {
     /// An instance stands still until this time.
     pub fn frozen(&self, life: Life, until: Duration) {
         self.lock().lives.get_mut(&life).unwrap().frozen_until = until;
+    }
+
+    /// An instance's clock was set.
+    pub fn clock_set(&self, life: Life, at: Duration) {
+        self.lock().lives.get_mut(&life).unwrap().clock_set_at = Some(at);
+    }
+
+    /// An endpoint was disabled because nothing but failures had come, as `life` found when it had made an attempt of this
+    /// delivery.
+    pub fn given_up(&self, endpoint_id: EndpointId, delivery_id: DeliveryId, life: Life) {
+        let mut state = self.lock();
+        let State { endpoints, deliveries, lives, violations, .. } = &mut *state;
+        let facts = &endpoints[&endpoint_id];
+        let Some(limit) = facts.disable_after else {
+            violations.push(format!("given up: {endpoint_id}, which never is to be"));
+            return;
+        };
+        let found_at = deliveries[&delivery_id].last_ended;
+        // What others were answered is known when it was stored and read, which trouble may delay. Who stands still learns of
+        // its own answers afterwards, in any order; and two at the same moment have none.
+        let frozen_until = lives[&life].frozen_until;
+        let counts = |(at, to): &&(Duration, Life)| match *to == life {
+            true => *at + SAME_MOMENT <= found_at && frozen_until <= *at,
+            false => *at + STALE <= found_at,
+        };
+        let good = facts.good.iter().filter(counts).map(|(at, _)| *at).max();
+        if good.is_some_and(|at| found_at - at + CLOCKS_APART < limit) {
+            violations.push(format!("given up: {endpoint_id} at {found_at:?}, the last success was at {good:?}"));
+        }
     }
 
     /// An event was acknowledged.
@@ -257,18 +310,29 @@ impl Oracles {
     pub fn circuit_written(&self, stored: &StoredCircuit, writer: Option<Life>, at: Duration) {
         let mut state = self.lock();
         let Some(facts) = state.endpoints.get_mut(&stored.endpoint_id) else { return };
-        let was_half_open =
-            facts.circuit.state == CircuitState::HalfOpen && facts.circuit.prober == stored.circuit.prober;
         let is_half_open = stored.circuit.state == CircuitState::HalfOpen;
-        facts.half_open_since = match facts.half_open_since {
-            _ if !is_half_open => None,
-            Some(since) if was_half_open => Some(since),
-            _ => Some(at),
-        };
         if writer.is_none() {
             facts.dead_resets += 1;
         }
+        let (before, after) = (facts.circuit, stored.circuit);
+        let wins_right = is_half_open && (before.state != CircuitState::HalfOpen || before.prober != after.prober);
+        let is_early = before.blocked_until.is_some_and(|until| after.changed_at + CLOCKS_APART < until);
+        let shortest = facts.policy.open_time(after.opened_times, 0.0);
+        let opened_for = after.blocked_until.zip(after.opened_at).map(|(until, since)| until.saturating_since(since));
+        let opens = after.state == CircuitState::Open && after.opened_times > before.opened_times;
+        facts.recovering = match (before.state, after.state, writer) {
+            (CircuitState::HalfOpen, CircuitState::Closed, Some(life)) => Some((life, at, 0)),
+            _ => None,
+        };
+        let mut found = Vec::new();
+        if wins_right && (is_early || before.state == CircuitState::Closed) {
+            found.push(format!("too many probes: {writer:?} has won {after:?} over {before:?}"));
+        }
+        if opens && opened_for.is_none_or(|time| time < shortest) {
+            found.push(format!("hammering: {} opens for {opened_for:?}, {shortest:?} are due", stored.endpoint_id));
+        }
         (facts.circuit, facts.circuit_stored_at, facts.circuit_writer) = (stored.circuit, at, writer);
+        state.violations.extend(found);
     }
 
     /// An instance has read all circuits, in a call that it began at `since`.
@@ -313,7 +377,9 @@ impl Oracles {
         state.check_circuit(request);
         state.check_limits(request);
         let Request { life, endpoint_id, at, .. } = *request;
-        state.under_way.insert(id, UnderWay { life, delivery_id, endpoint_id, begun: at });
+        let circuit = state.endpoints[&endpoint_id].circuit;
+        let is_probe = circuit.prober == Some(state.lives[&life].instance) && circuit.state == CircuitState::HalfOpen;
+        state.under_way.insert(id, UnderWay { life, delivery_id, endpoint_id, begun: at, is_probe });
         state.check_probes(request);
         let facts = state.endpoints.get_mut(&endpoint_id).unwrap();
         if facts.dead_since.is_some() {
@@ -323,11 +389,28 @@ impl Oracles {
         id
     }
 
-    /// A request has ended, with a 2xx answer or without.
-    pub fn request_ended(&self, id: RequestId, is_2xx: bool) {
+    /// A request has ended: with a 2xx answer or without, and with what it says about the destination.
+    pub fn request_ended(&self, id: RequestId, is_2xx: bool, signal: Signal, at: Duration) {
         let mut state = self.lock();
         let Some(request) = state.under_way.remove(&id) else { return };
-        state.deliveries.entry(request.delivery_id).or_default().answered_2xx |= is_2xx;
+        if let Some(facts) = state.endpoints.get_mut(&request.endpoint_id) {
+            facts.good.extend(is_2xx.then_some((at, request.life)));
+            if let Some((life, since, successes)) = &mut facts.recovering
+                && *life == request.life
+                && request.begun >= *since
+                && signal == Signal::Alive
+            {
+                *successes += 1;
+            }
+        }
+        let delivery = state.deliveries.entry(request.delivery_id).or_default();
+        delivery.answered_2xx |= is_2xx;
+        delivery.last_ended = at;
+    }
+
+    /// The connection of a request is closed, whether it has ended or not.
+    pub fn request_dropped(&self, id: RequestId) {
+        self.lock().under_way.remove(&id);
     }
 
     /// Whether any destination answered 2xx to this event, how many requests were made for it, and how often it was queued
@@ -370,6 +453,10 @@ impl State {
             ));
             return;
         }
+        // What was right by a clock may be wrong by the same clock after it was set.
+        if life.clock_set_at.is_some_and(|set_at| request.at < set_at + AFTER_CLOCK_SET) {
+            return;
+        }
         let has_written = facts.circuit_writer == Some(request.life);
         let has_read = life.knows_circuits_of.is_some_and(|until| facts.circuit_stored_at < until);
         if (has_written || has_read) && facts.circuit.is_blocked_for(life.instance, request.sender_now) {
@@ -382,15 +469,25 @@ impl State {
 
     fn check_probes(&mut self, request: &Request) {
         let facts = &self.endpoints[&request.endpoint_id];
-        let Some(since) = facts.half_open_since else { return };
-        let probes = self.under_way.values().filter(|other| {
-            other.endpoint_id == request.endpoint_id && other.begun >= since && self.lives[&other.life].is_alive
-        });
-        // Those of instances that could not know of the state yet are none.
-        let prober = facts.circuit.prober;
-        let count = probes.filter(|other| Some(self.lives[&other.life].instance) == prober).count();
-        if count > facts.probes {
-            self.violations.push(format!("too many probes: {count} under way to {}", request.endpoint_id));
+        let to_it = self.under_way.values().filter(|other| other.endpoint_id == request.endpoint_id);
+        let probes = to_it.filter(|other| other.is_probe && self.lives[&other.life].is_alive).count();
+        if probes > facts.probes && facts.circuit.state == CircuitState::HalfOpen {
+            self.violations.push(format!("too many probes: {probes} under way to {}", request.endpoint_id));
+        }
+        let Some((life, since, successes)) = facts.recovering.filter(|(life, ..)| *life == request.life) else {
+            return;
+        };
+        let begun_since = |other: &&UnderWay| {
+            other.endpoint_id == request.endpoint_id && other.life == life && other.begun >= since && !other.is_probe
+        };
+        let under_way = self.under_way.values().filter(begun_since).count();
+        // 1, and twice as many each time that as many have not failed.
+        let allowed = (successes + 1).next_power_of_two();
+        if under_way > allowed {
+            self.violations.push(format!(
+                "hammering: {life:?} has {under_way} requests to {} under way after {successes} that have not failed",
+                request.endpoint_id
+            ));
         }
     }
 

@@ -223,7 +223,12 @@ impl World {
             Operation::Enable(index) => self.set_status(index, EndpointStatus::Enabled).await,
             Operation::Requeue(pick) => self.requeue(pick).await,
             Operation::Replay(index, rate_per_second) => self.replay(index, rate_per_second).await,
-            Operation::SetClock(index, skew_ms) => self.bodies[index].clock.set(skew_ms),
+            Operation::SetClock(index, skew_ms) => {
+                self.bodies[index].clock.set(skew_ms);
+                if let Some(instance) = &self.instances[index] {
+                    self.oracles.clock_set(instance.vitals.life(), now);
+                }
+            }
         }
     }
 

@@ -53,6 +53,24 @@ fn fresh_seeds_violate_nothing() {
     }
 }
 
+/// An endpoint was given up although a probe had just succeeded: the success was known to the prober and not stored yet.
+#[test]
+fn seed_86_a_probes_success_counts_before_it_is_stored() {
+    assert_sound(86);
+}
+
+/// An endpoint was given up although this instance had seen a success: another one's word about its own failures hid it.
+#[test]
+fn seed_1821_a_success_seen_here_counts_against_what_others_believe() {
+    assert_sound(1_821);
+}
+
+/// The right to probe was written over somebody else's, because a refresh came between the look and the write.
+#[test]
+fn seed_1158_the_right_to_probe_is_won_over_what_was_looked_at() {
+    assert_sound(1_158);
+}
+
 #[test]
 fn the_same_seed_is_the_same_run() {
     for seed in [3, 17] {

@@ -86,6 +86,8 @@ pub struct Breaker {
     ramp: Option<Ramp>,
     /// Since when this instance knows of no success.
     failing_since: Option<Timestamp>,
+    /// When it last saw one itself.
+    last_success: Option<Timestamp>,
 }
 
 impl Breaker {
@@ -163,10 +165,10 @@ impl Breaker {
         ticket.0 == self.generation
     }
 
-    /// Since when, as all instances know, nothing but failures has come. What one instance alone believes does not count:
-    /// another one may have had successes all the time.
+    /// Since when nothing but failures has come: as all instances know, and as far as this one has seen no success since.
+    /// What one instance alone believes does not count: another one may have had successes all the time.
     pub fn failing_since(&self) -> Option<Timestamp> {
-        self.stored.failing_since
+        self.stored.failing_since.zip(self.failing_since).map(|(known, own)| known.max(own))
     }
 
     /// Takes the outcome of a request in. [`Breaker::to_write`] tells afterwards whether something is to be written.
@@ -250,6 +252,7 @@ impl Breaker {
         let present = self.present();
         if is_success {
             self.failing_since = None;
+            self.last_success = Some(now);
             // In the other states it is written with the next change.
             if present.failing_since.is_some() && present.state == CircuitState::Closed {
                 self.change(Circuit { failing_since: None, ..present }, now);
@@ -322,8 +325,10 @@ impl Breaker {
             return;
         }
         self.wanted = None;
-        // Somebody else's word: a success elsewhere ends what looked like nothing but failures from here.
-        self.failing_since = circuit.failing_since;
+        // Somebody else's word: a success elsewhere ends what looked like nothing but failures from here. And one that was
+        // seen here counts against what others believe.
+        let since_success = |since: Timestamp| self.last_success.map_or(since, |success| since.max(success));
+        self.failing_since = circuit.failing_since.map(since_success);
         self.entered(before, circuit);
         let is_recent = now.saturating_since(circuit.changed_at) < RECENT;
         if is_first_sight && is_recent && circuit.state == CircuitState::Closed {

@@ -119,6 +119,13 @@ impl Circuit {
         self.is_blocked(now) && self.prober != Some(instance)
     }
 
+    /// What is written when its prober is known to be dead: anybody may probe from `now` on.
+    #[must_use]
+    pub fn released(&self, now: Timestamp) -> Circuit {
+        let (state, blocked_until) = (CircuitState::Open, Some(now));
+        Circuit { state, blocked_until, prober: None, changed_at: now, version: self.version + 1, ..*self }
+    }
+
     /// What is written when somebody resets it: closed, as if nothing had happened, but from a low number of requests
     /// on.
     #[must_use]

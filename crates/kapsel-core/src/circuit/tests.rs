@@ -350,6 +350,36 @@ fn what_one_instance_alone_believes_gives_nobody_up() {
     assert_eq!(breaker.to_write(), None, "a defect of our own says nothing");
 }
 
+/// The simulator's seed 86: of two probes, one succeeded and then the other failed.
+#[test]
+fn a_success_counts_before_it_is_stored() {
+    let mut world = World::new();
+    let mut breaker = world.opened();
+    world.pass(30.0);
+    assert!(world.win(&mut breaker, world.me));
+    assert_eq!(breaker.failing_since(), Some(START));
+    world.record(&mut breaker, Signal::Alive);
+    assert_eq!(breaker.failing_since(), None);
+    world.record(&mut breaker, Signal::Failing);
+    assert_eq!(breaker.failing_since(), Some(world.now));
+}
+
+/// The simulator's seed 1821: what another instance wrote about its failures hid a success that was seen here.
+#[test]
+fn a_success_seen_here_counts_against_what_others_believe() {
+    let mut world = World::new();
+    let mut breaker = Breaker::default();
+    world.pass(1.0);
+    let success = world.now;
+    world.record(&mut breaker, Signal::Failing);
+    world.record(&mut breaker, Signal::Alive);
+    world.pass(1.0);
+    let pause = Some(world.now + Duration::from_secs(1));
+    let believed = Circuit { failing_since: Some(START), blocked_until: pause, version: 1, ..Circuit::default() };
+    breaker.adopt(believed, world.now);
+    assert_eq!(breaker.failing_since(), Some(success));
+}
+
 #[test]
 fn a_success_before_a_renewed_right_is_not_forgotten() {
     let mut world = World::new();

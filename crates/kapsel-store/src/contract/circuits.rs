@@ -122,11 +122,15 @@ pub async fn circuits_are_listed_for_their_tenant_alone(world: World) {
     assert_eq!(read(&world, &theirs).await.unwrap().circuit, open(&world));
 }
 
-/// A reset wins over what others are about to write, and without a circuit it is nothing.
+/// A reset wins over what others are about to write, and is written where nothing was, so that everybody hears of it.
 pub async fn circuit_reset_closes_whatever_the_version(world: World) {
     let endpoint = world.endpoint().await;
-    world.store.circuit_reset(endpoint.tenant_id, endpoint.id, world.now()).await.unwrap();
-    assert_eq!(read(&world, &endpoint).await, None);
+    let fresh = world.endpoint().await;
+    world.store.circuit_reset(fresh.tenant_id, fresh.id, world.now()).await.unwrap();
+    let first = Circuit { changed_at: world.now(), version: 1, ..Circuit::default() };
+    assert_eq!(read(&world, &fresh).await.unwrap().circuit, first);
+    world.store.circuit_reset(world.tenant_id(), fresh.id, world.now()).await.unwrap();
+    assert_eq!(read(&world, &fresh).await.unwrap().circuit, first, "another tenant's is passed over");
     let opened = open(&world);
     assert!(put(&world, &endpoint, opened).await);
     let now = world.pass_seconds(1);
@@ -184,6 +188,25 @@ pub async fn prober_sees_the_lane_that_it_has_the_right_to_probe(world: World) {
     assert_eq!((seen.due.len(), seen.next_due_at), (0, Some(until)));
     let seen = world.store.lane_scan(until, other, None, ALL).await.unwrap();
     assert_eq!(seen.due.len(), 1);
+}
+
+/// A dead instance holds no right to probe, as it holds no lease.
+pub async fn rights_of_the_dead_end_with_their_leases(world: World) {
+    let (theirs, others, open_one) = (world.endpoint().await, world.endpoint().await, world.endpoint().await);
+    let (dead, living) = (world.instance_id(), world.instance_id());
+    let half_open = |prober| Circuit { state: CircuitState::HalfOpen, prober: Some(prober), ..open(&world) };
+    assert!(put(&world, &theirs, half_open(dead)).await);
+    assert!(put(&world, &others, half_open(living)).await);
+    assert!(put(&world, &open_one, open(&world)).await);
+    let now = world.pass_seconds(1);
+    world.store.lease_release_all(now, Some(dead)).await.unwrap();
+    let released = read(&world, &theirs).await.unwrap().circuit;
+    assert_eq!((released.state, released.prober, released.blocked_until), (CircuitState::Open, None, Some(now)));
+    assert_eq!((released.version, released.opened_times), (2, 1));
+    assert_eq!(read(&world, &others).await.unwrap().circuit.prober, Some(living));
+    world.store.lease_release_all(now, None).await.unwrap();
+    assert_eq!(read(&world, &others).await.unwrap().circuit.prober, None);
+    assert_eq!(read(&world, &open_one).await.unwrap().circuit.version, 1, "what nobody probes stays as it is");
 }
 
 /// A claim names the version that allows it. Another one means that somebody has opened the circuit meanwhile, or closed it.

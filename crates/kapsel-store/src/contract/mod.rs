@@ -119,6 +119,7 @@ macro_rules! contract_suite {
                 circuit_reset_closes_whatever_the_version,
                 blocked_lane_is_due_when_the_block_ends,
                 prober_sees_the_lane_that_it_has_the_right_to_probe,
+                rights_of_the_dead_end_with_their_leases,
                 claim_takes_nothing_when_the_circuit_has_changed,
                 endpoint_takes_its_circuit_along_when_it_is_deleted,
             }

@@ -1,7 +1,7 @@
 //! Circuits in memory.
 
 use async_trait::async_trait;
-use kapsel_core::{EndpointId, TenantId, Timestamp};
+use kapsel_core::{EndpointId, InstanceId, TenantId, Timestamp};
 
 use super::MemoryStore;
 use super::state::State;
@@ -37,8 +37,9 @@ impl CircuitStore for MemoryStore {
 
     async fn circuit_reset(&self, tenant_id: TenantId, id: EndpointId, now: Timestamp) -> Result<(), StoreError> {
         let mut state = self.lock();
-        if let Some(stored) = state.circuits.get_mut(&id).filter(|stored| stored.tenant_id == tenant_id) {
-            stored.circuit = stored.circuit.reset(now);
+        if state.endpoint(id).is_some_and(|endpoint| endpoint.tenant_id == tenant_id) {
+            let present = state.circuits.get(&id).map(|stored| stored.circuit).unwrap_or_default();
+            state.circuits.insert(id, StoredCircuit { endpoint_id: id, tenant_id, circuit: present.reset(now) });
         }
         Ok(())
     }
@@ -48,6 +49,16 @@ impl State {
     /// The version of the circuit that is stored for `id`.
     pub(super) fn circuit_version(&self, id: EndpointId) -> u64 {
         self.circuits.get(&id).map_or(0, |stored| stored.circuit.version)
+    }
+
+    /// Ends the rights to probe of `owner`, or of everybody: their holders are dead.
+    pub(super) fn release_rights(&mut self, now: Timestamp, owner: Option<InstanceId>) {
+        for stored in self.circuits.values_mut() {
+            let is_freed = |prober: InstanceId| owner.is_none_or(|owner| owner == prober);
+            if stored.circuit.prober.is_some_and(is_freed) {
+                stored.circuit = stored.circuit.released(now);
+            }
+        }
     }
 
     fn put_circuit(&mut self, new: StoredCircuit) -> bool {

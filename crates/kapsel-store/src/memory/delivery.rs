@@ -84,7 +84,9 @@ impl DeliveryStore for MemoryStore {
     }
 
     async fn lease_release_all(&self, now: Timestamp, owner: Option<InstanceId>) -> Result<usize, StoreError> {
-        Ok(self.lock().release_where(now, |queued| {
+        let mut state = self.lock();
+        state.release_rights(now, owner);
+        Ok(state.release_where(now, |queued| {
             queued.lease.is_some_and(|held| owner.is_none_or(|owner| held.owner == owner))
         }))
     }
