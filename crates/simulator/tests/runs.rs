@@ -71,6 +71,12 @@ fn seed_1158_the_right_to_probe_is_won_over_what_was_looked_at() {
     assert_sound(1_158);
 }
 
+/// An instance stood still between its look at a lane and its claim, and probed under a lease that outlived its right.
+#[test]
+fn seed_2451_a_probes_lease_ends_before_the_right_to_probe() {
+    assert_sound(2_451);
+}
+
 #[test]
 fn the_same_seed_is_the_same_run() {
     for seed in [3, 17] {

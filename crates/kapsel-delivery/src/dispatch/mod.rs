@@ -214,14 +214,23 @@ impl Dispatcher {
             let until = now + RIGHT_LEASES * shared.settings.lease;
             permits.keep_won(&shared.circuits.win(&needing_rights, until, now).await?);
         }
-        let claimed = if permits.quotas().is_empty() { 0 } else { self.claim(permits).await? };
+        let claimed = self.claim(permits).await?;
         Ok(RunOnce { claimed, next_due_at: seen.next_due_at })
     }
 
     async fn claim(&self, mut permits: gate::ClaimPermits) -> Result<usize, StoreError> {
         let shared = &self.shared;
         let now = shared.deps.clock.now();
+        // The look and the right have taken their time, and the lease begins now: what was allowed then may end too early
+        // for it.
+        permits.retain(|lane| {
+            let present = shared.lane_limit(lane.endpoint_id, now);
+            present.is_some_and(|present| !present.needs_right && present.ticket == lane.ticket)
+        });
         let quotas = permits.quotas();
+        if quotas.is_empty() {
+            return Ok(0);
+        }
         let request = ClaimRequest {
             lease: shared.fresh_lease(now),
             lanes: quotas.clone(),

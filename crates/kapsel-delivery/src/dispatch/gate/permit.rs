@@ -130,6 +130,11 @@ impl ClaimPermits {
         self.last_served
     }
 
+    /// Keeps the permits of those lanes alone for which `is_allowed` is true.
+    pub(in crate::dispatch) fn retain(&mut self, is_allowed: impl Fn(&LaneLimit) -> bool) {
+        self.permits.retain(|(lane, _)| is_allowed(lane));
+    }
+
     /// The lanes in which the right to probe has to be won.
     pub(in crate::dispatch) fn needing_rights(&self) -> Vec<RightWanted> {
         let needing = self.permits.iter().filter(|(lane, _)| lane.needs_right);
