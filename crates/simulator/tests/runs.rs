@@ -65,6 +65,12 @@ fn seed_1821_a_success_seen_here_counts_against_what_others_believe() {
     assert_sound(1_821);
 }
 
+/// An endpoint was given up for failures from before the first note of them, while another instance had successes.
+#[test]
+fn seed_2606_what_is_noted_for_the_first_time_begins_then() {
+    assert_sound(2_606);
+}
+
 /// The right to probe was written over somebody else's, because a refresh came between the look and the write.
 #[test]
 fn seed_1158_the_right_to_probe_is_won_over_what_was_looked_at() {

@@ -266,12 +266,11 @@ impl Breaker {
         }
     }
 
-    /// Since when nothing but failures has come, as it may be written down. What is written for the first time lies not far
-    /// back: for the time before, this instance cannot speak for the others, and they could not object.
+    /// Since when nothing but failures has come, as it may be written down. What is written for the first time begins now:
+    /// for the time before, this instance cannot speak for the others, and they could not object.
     fn noted(&self, now: Timestamp) -> Option<Timestamp> {
         let since = self.failing_since?;
-        let earliest = self.present().failing_since.unwrap_or(now - FAILING_NOTED_AFTER);
-        Some(since.max(earliest))
+        Some(self.present().failing_since.map_or(now, |known| since.max(known)))
     }
 
     fn change(&mut self, next: Circuit, now: Timestamp) {
