@@ -187,7 +187,7 @@ impl DeliveryStore for FaultyStore {
         self.under_fate("claim", async {
             let claimed = self.inner.delivery_claim_due(now, request).await?;
             for claimed in &claimed {
-                self.oracles.claimed(claimed.delivery.id, claimed.lease.token);
+                self.oracles.claimed(claimed.delivery.id, claimed.lease.token, self.timeline.elapsed());
             }
             if !claimed.is_empty() {
                 self.timeline.add(format_args!("{:?} claims {}", self.vitals.life(), claimed.len()));

@@ -10,7 +10,7 @@
 //!    before its policy allows, or after more attempts than it allows.
 //! 7. **Too soon.** An attempt was made before the wait of the policy, or that of `Retry-After`, was over.
 //! 8. **Through an open circuit.** A request was made by an instance that knew from the store, or had itself stored, that
-//!    nobody but another one may send; or that had not looked.
+//!    nobody but another one may send; or that had not looked; or for a delivery that it claimed after that was stored.
 //! 9. **Too many probes.** More requests that were begun as probes were under way than the policy allows, over all
 //!    instances; or a right to probe was won while somebody else's was on, or while the circuit was open.
 //! 10. **Hammering.** A destination that was dead all the time got more requests than it takes to notice, and then to
@@ -76,6 +76,8 @@ pub struct Accepted {
 struct DeliveryFacts {
     /// The last lease that was given; `None` when it was given back.
     token: Option<LeaseToken>,
+    /// When it was claimed under that lease; `None` if it was stored under it.
+    claimed_at: Option<Duration>,
     requests: u32,
     answered_2xx: bool,
     last_ended: Duration,
@@ -263,8 +265,10 @@ impl Oracles {
     }
 
     /// A delivery was claimed.
-    pub fn claimed(&self, delivery_id: DeliveryId, token: LeaseToken) {
-        self.lock().deliveries.entry(delivery_id).or_default().token = Some(token);
+    pub fn claimed(&self, delivery_id: DeliveryId, token: LeaseToken, at: Duration) {
+        let mut state = self.lock();
+        let facts = state.deliveries.entry(delivery_id).or_default();
+        (facts.token, facts.claimed_at) = (Some(token), Some(at));
     }
 
     /// An event was queued anew by hand.
@@ -374,7 +378,7 @@ impl Oracles {
             return id;
         };
         state.check_delivery(request, delivery_id);
-        state.check_circuit(request);
+        state.check_circuit(request, delivery_id);
         state.check_limits(request);
         let Request { life, endpoint_id, at, .. } = *request;
         let circuit = state.endpoints[&endpoint_id].circuit;
@@ -443,7 +447,7 @@ impl State {
         }
     }
 
-    fn check_circuit(&mut self, request: &Request) {
+    fn check_circuit(&mut self, request: &Request, delivery_id: DeliveryId) {
         let life = &self.lives[&request.life];
         let facts = &self.endpoints[&request.endpoint_id];
         if life.knows_circuits_of.is_none() {
@@ -459,7 +463,9 @@ impl State {
         }
         let has_written = facts.circuit_writer == Some(request.life);
         let has_read = life.knows_circuits_of.is_some_and(|until| facts.circuit_stored_at < until);
-        if (has_written || has_read) && facts.circuit.is_blocked_for(life.instance, request.sender_now) {
+        let claimed_at = self.deliveries.get(&delivery_id).and_then(|delivery| delivery.claimed_at);
+        let has_claimed = claimed_at.is_some_and(|at| at > facts.circuit_stored_at);
+        if (has_written || has_read || has_claimed) && facts.circuit.is_blocked_for(life.instance, request.sender_now) {
             self.violations.push(format!(
                 "through an open circuit: {:?} sends {} at {} while it knows {:?}",
                 request.life, request.event_id, request.sender_now, facts.circuit
