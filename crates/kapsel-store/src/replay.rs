@@ -244,6 +244,72 @@ pub trait ReplayStore: Send + Sync {
     }
 }
 
+/// Implements [`ReplayStore`] for a store in front of another one that has nothing to say about replays: every call goes
+/// to the field named.
+#[macro_export]
+macro_rules! delegate_replay_store {
+    ($store:ty, $inner:ident) => {
+        #[async_trait::async_trait]
+        impl $crate::ReplayStore for $store {
+            async fn replay_insert(&self, replay: $crate::Replay) -> Result<(), $crate::StoreError> {
+                self.$inner.replay_insert(replay).await
+            }
+
+            async fn replay_get(
+                &self,
+                tenant_id: kapsel_core::TenantId,
+                id: kapsel_core::ReplayId,
+            ) -> Result<$crate::Replay, $crate::StoreError> {
+                self.$inner.replay_get(tenant_id, id).await
+            }
+
+            async fn replay_list(
+                &self,
+                tenant_id: kapsel_core::TenantId,
+                before: Option<kapsel_core::ReplayId>,
+                limit: usize,
+            ) -> Result<Vec<$crate::Replay>, $crate::StoreError> {
+                self.$inner.replay_list(tenant_id, before, limit).await
+            }
+
+            async fn replay_set_state_if_version(
+                &self,
+                now: kapsel_core::Timestamp,
+                tenant_id: kapsel_core::TenantId,
+                id: kapsel_core::ReplayId,
+                state: kapsel_core::ReplayState,
+                expected_version: u64,
+            ) -> Result<$crate::Replay, $crate::StoreError> {
+                self.$inner.replay_set_state_if_version(now, tenant_id, id, state, expected_version).await
+            }
+
+            async fn replay_due(
+                &self,
+                now: kapsel_core::Timestamp,
+                limit: usize,
+            ) -> Result<$crate::DueReplays, $crate::StoreError> {
+                self.$inner.replay_due(now, limit).await
+            }
+
+            async fn replay_scan(
+                &self,
+                now: kapsel_core::Timestamp,
+                scan: $crate::ReplayScan,
+            ) -> Result<$crate::ReplayPage, $crate::StoreError> {
+                self.$inner.replay_scan(now, scan).await
+            }
+
+            async fn replay_advance_if_version(
+                &self,
+                now: kapsel_core::Timestamp,
+                step: $crate::ReplayStep,
+            ) -> Result<Option<$crate::Replay>, $crate::StoreError> {
+                self.$inner.replay_advance_if_version(now, step).await
+            }
+        }
+    };
+}
+
 /// The states of a set, as text that a column keeps.
 pub fn stored_statuses(statuses: StatusSet) -> String {
     let words: Vec<&str> = statuses.iter().map(DeliveryState::as_str).collect();

@@ -215,8 +215,7 @@ impl Breaker {
     pub fn give_right_up(&mut self, me: InstanceId, now: Timestamp) {
         let present = self.present();
         if present.state == CircuitState::HalfOpen && present.prober == Some(me) {
-            let (state, blocked_until) = (CircuitState::Open, Some(now));
-            self.change(Circuit { state, blocked_until, prober: None, ..present }, now);
+            self.change(present.released(now), now);
         }
     }
 

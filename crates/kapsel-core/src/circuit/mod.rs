@@ -119,7 +119,7 @@ impl Circuit {
         self.is_blocked(now) && self.prober != Some(instance)
     }
 
-    /// What is written when its prober is known to be dead: anybody may probe from `now` on.
+    /// What is written when its prober gives its right up, or is known to be dead: anybody may probe from `now` on.
     #[must_use]
     pub fn released(&self, now: Timestamp) -> Circuit {
         let (state, blocked_until) = (CircuitState::Open, Some(now));

@@ -3,15 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kapsel_core::{
-    DeliveryRef, Endpoint, EndpointId, EventId, InstanceId, Lease, ReplayId, ReplayState, TenantId, Timestamp,
-};
+use kapsel_core::{DeliveryRef, Endpoint, EndpointId, EventId, InstanceId, Lease, TenantId, Timestamp};
 
 use super::store::SpooledStore;
 use crate::{
-    AdminStore, ChangeSeq, ClaimRequest, ClaimedDelivery, DeliveryStore, DueReplays, EndpointChange, EventDetail,
-    EventFilter, EventSummary, LaneScan, Replay, ReplayPage, ReplayScan, ReplayStep, ReplayStore, Settled, Settlement,
-    StoreError,
+    AdminStore, ChangeSeq, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointChange, EventDetail, EventFilter,
+    EventSummary, LaneScan, Settled, Settlement, StoreError,
 };
 
 #[async_trait]
@@ -68,6 +65,7 @@ impl DeliveryStore for SpooledStore {
 }
 
 crate::delegate_circuit_store!(SpooledStore, primary);
+crate::delegate_replay_store!(SpooledStore, primary);
 
 #[async_trait]
 impl AdminStore for SpooledStore {
@@ -124,48 +122,5 @@ impl AdminStore for SpooledStore {
 
     async fn event_requeue(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError> {
         self.primary.event_requeue(tenant_id, id, now).await
-    }
-}
-
-#[async_trait]
-impl ReplayStore for SpooledStore {
-    async fn replay_insert(&self, replay: Replay) -> Result<(), StoreError> {
-        self.primary.replay_insert(replay).await
-    }
-
-    async fn replay_get(&self, tenant_id: TenantId, id: ReplayId) -> Result<Replay, StoreError> {
-        self.primary.replay_get(tenant_id, id).await
-    }
-
-    async fn replay_list(
-        &self,
-        tenant_id: TenantId,
-        before: Option<ReplayId>,
-        limit: usize,
-    ) -> Result<Vec<Replay>, StoreError> {
-        self.primary.replay_list(tenant_id, before, limit).await
-    }
-
-    async fn replay_set_state_if_version(
-        &self,
-        now: Timestamp,
-        tenant_id: TenantId,
-        id: ReplayId,
-        state: ReplayState,
-        expected_version: u64,
-    ) -> Result<Replay, StoreError> {
-        self.primary.replay_set_state_if_version(now, tenant_id, id, state, expected_version).await
-    }
-
-    async fn replay_due(&self, now: Timestamp, limit: usize) -> Result<DueReplays, StoreError> {
-        self.primary.replay_due(now, limit).await
-    }
-
-    async fn replay_scan(&self, now: Timestamp, scan: ReplayScan) -> Result<ReplayPage, StoreError> {
-        self.primary.replay_scan(now, scan).await
-    }
-
-    async fn replay_advance_if_version(&self, now: Timestamp, step: ReplayStep) -> Result<Option<Replay>, StoreError> {
-        self.primary.replay_advance_if_version(now, step).await
     }
 }

@@ -1,7 +1,6 @@
 //! A store with a spool in front of it: the memory engine, which fails on demand, and the spool on SQLite.
 
 mod contract;
-mod replays;
 mod shaky;
 mod world;
 
