@@ -1,0 +1,221 @@
+//! The leaves of Kapsel's log: one for each delivery attempt.
+//!
+//! A leaf is hashed as it is stored, byte for byte. Its bytes are canonical JSON (RFC 8785), so that others can make them
+//! from the same values. It says what happened and commits to what must not stand in a public record: the URL, the payload
+//! and the response are in it as HMACs under salts that are kept elsewhere. Without the salts nobody can tell what was
+//! committed to, not even by guessing; with one, exactly that field is shown.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::hash::Hash;
+
+/// The form of the leaf that this library knows.
+pub const LEAF_VERSION: u32 = 1;
+/// Leaves are no longer than this (C2SP tlog-tiles: the length of an entry has 16 bits).
+pub const LEAF_BYTES_MAX: usize = 65_535;
+
+/// What one leaf says. The fields stand in the order of RFC 8785, which is the order they are written in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttemptLeaf {
+    /// The attempt, `da_…`.
+    pub attempt_id: String,
+    /// 1 for the first attempt of the delivery.
+    pub attempt_number: u32,
+    /// What the fields that are not shown were.
+    pub commitments: Commitments,
+    /// The delivery, `dlv_…`.
+    pub delivery_id: String,
+    /// How long it took until the outcome was known, in whole milliseconds.
+    pub duration_ms: u64,
+    /// The endpoint, `ep_…`.
+    pub endpoint_id: String,
+    /// The event, `evt_…`: the `webhook-id` that the destination got.
+    pub event_id: String,
+    /// The status of the answer, if one came.
+    pub http_status: Option<u16>,
+    /// The log that the leaf was made for, `log_…`.
+    pub log_id: String,
+    /// 32 hexadecimal digits of chance, so that no two leaves are alike and none can be guessed.
+    pub nonce: String,
+    /// The class of the outcome; `delivered` is a whole answer with a status of 2xx, and nothing else is.
+    pub outcome: String,
+    /// When the request was begun: RFC 3339 in UTC with milliseconds, by the clock of the instance.
+    pub started_at: String,
+    /// The owner, `ten_…`.
+    pub tenant_id: String,
+    /// [`LEAF_VERSION`].
+    pub v: u32,
+}
+
+/// Commitments to what a leaf does not show; see [`commitment`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Commitments {
+    /// To the SHA-256 of the delivered body, as lower-case hexadecimal digits.
+    pub payload_sha256: Hash,
+    /// To the SHA-256 of what was kept of the response body, in the same form; none where no answer came.
+    pub response_sha256: Option<Hash>,
+    /// To the URL that the request went to.
+    pub url: Hash,
+}
+
+/// Why bytes are not a leaf.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LeafError {
+    /// They are too many.
+    #[error("the leaf has {0} bytes; {LEAF_BYTES_MAX} are allowed")]
+    TooLong(usize),
+    /// They are not JSON, or not that of a leaf.
+    #[error("the leaf is not of the known form: {0}")]
+    Form(String),
+    /// The form is a later one.
+    #[error("the leaf has version {0}; this program knows {LEAF_VERSION}")]
+    Version(u32),
+    /// The same values would be written otherwise.
+    #[error("the leaf is not canonical JSON (RFC 8785)")]
+    NotCanonical,
+}
+
+impl AttemptLeaf {
+    /// The word for a whole answer with a status of 2xx.
+    pub const DELIVERED: &'static str = "delivered";
+
+    /// The exact bytes that are stored and hashed.
+    ///
+    /// # Errors
+    /// [`LeafError::TooLong`]; nothing that Kapsel writes comes near the limit.
+    pub fn to_canonical(&self) -> Result<Vec<u8>, LeafError> {
+        // RFC 8785 for what is in a leaf: fields in order, no spaces, integers, and strings with the escapes of JSON's own
+        // grammar, which is how serde_json writes them.
+        let bytes = serde_json::to_vec(self).map_err(|error| LeafError::Form(alloc::format!("{error}")))?;
+        if bytes.len() > LEAF_BYTES_MAX { Err(LeafError::TooLong(bytes.len())) } else { Ok(bytes) }
+    }
+
+    /// Reads the bytes of a leaf.
+    ///
+    /// # Errors
+    /// [`LeafError`]. Bytes that differ in anything from what [`AttemptLeaf::to_canonical`] writes are refused.
+    pub fn from_canonical(bytes: &[u8]) -> Result<Self, LeafError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            v: u32,
+        }
+
+        if bytes.len() > LEAF_BYTES_MAX {
+            return Err(LeafError::TooLong(bytes.len()));
+        }
+        let form = |error: serde_json::Error| LeafError::Form(alloc::format!("{error}"));
+        let Versioned { v } = serde_json::from_slice(bytes).map_err(form)?;
+        if v != LEAF_VERSION {
+            return Err(LeafError::Version(v));
+        }
+        let leaf: AttemptLeaf = serde_json::from_slice(bytes).map_err(form)?;
+        if leaf.to_canonical()? == bytes { Ok(leaf) } else { Err(LeafError::NotCanonical) }
+    }
+}
+
+/// The commitment to a value: HMAC-SHA256 of it under its salt (RFC 2104). Each field of each leaf has a salt of its own.
+pub fn commitment(salt: &[u8], value: &[u8]) -> Hash {
+    // A key of any length is fine for HMAC; there is no error to handle.
+    let Ok(mac) = <Hmac<Sha256> as Mac>::new_from_slice(salt) else { return crate::hash::empty_root() };
+    Hash::from_bytes(mac.chain_update(value).finalize().into_bytes().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+    use crate::hash::leaf_hash;
+
+    fn leaf() -> AttemptLeaf {
+        AttemptLeaf {
+            attempt_id: "da_01jcqv7x5eff5v3fgsrqmmvb8d".into(),
+            attempt_number: 2,
+            commitments: Commitments {
+                payload_sha256: leaf_hash(b"payload"),
+                response_sha256: None,
+                url: leaf_hash(b"url"),
+            },
+            delivery_id: "dlv_01jcqv7x5eff5v3fgsrqmmvb8d".into(),
+            duration_ms: 37,
+            endpoint_id: "ep_01jcqv7x5eff5v3fgsrqmmvb8d".into(),
+            event_id: "evt_01jcqv7x5eff5v3fgsrqmmvb8d".into(),
+            http_status: Some(503),
+            log_id: "log_01jcqv7x5eff5v3fgsrqmmvb8d".into(),
+            nonce: "00112233445566778899aabbccddeeff".into(),
+            outcome: "server_error".into(),
+            started_at: "2026-01-01T00:00:00.123Z".into(),
+            tenant_id: "ten_01jcqv7x5eff5v3fgsrqmmvb8d".into(),
+            v: LEAF_VERSION,
+        }
+    }
+
+    #[test]
+    fn a_leaf_comes_back_from_its_bytes() {
+        let bytes = leaf().to_canonical().unwrap();
+        assert_eq!(AttemptLeaf::from_canonical(&bytes).unwrap(), leaf());
+        let text = core::str::from_utf8(&bytes).unwrap();
+        assert!(text.starts_with(r#"{"attempt_id":"da_01jcqv7x5eff5v3fgsrqmmvb8d","attempt_number":2,"commitments":{"#));
+        assert!(text.ends_with(r#""tenant_id":"ten_01jcqv7x5eff5v3fgsrqmmvb8d","v":1}"#));
+    }
+
+    #[test]
+    fn keys_stand_in_the_order_of_rfc_8785() {
+        fn assert_sorted(value: &serde_json::Value, bytes: &str) {
+            // serde_json's map is sorted by key unless it is told otherwise.
+            assert_eq!(serde_json::to_string(value).unwrap(), bytes);
+        }
+        let bytes = leaf().to_canonical().unwrap();
+        assert_sorted(&serde_json::from_slice(&bytes).unwrap(), core::str::from_utf8(&bytes).unwrap());
+    }
+
+    #[test]
+    fn other_bytes_for_the_same_values_are_refused() {
+        let text = leaf().to_canonical().unwrap();
+        let text = core::str::from_utf8(&text).unwrap();
+        let cases = [
+            text.replace(',', ", "),
+            text.replace(r#""v":1"#, r#""v":1 "#),
+            text.replace("da_", "\\u0064a_"),
+            text.to_string() + "\n",
+        ];
+        for case in cases {
+            assert_eq!(AttemptLeaf::from_canonical(case.as_bytes()), Err(LeafError::NotCanonical), "{case}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_leaf_is_told_apart() {
+        let bytes = leaf().to_canonical().unwrap();
+        let text = core::str::from_utf8(&bytes).unwrap();
+        let later = text.replace(r#""v":1"#, r#""v":2"#);
+        assert_eq!(AttemptLeaf::from_canonical(later.as_bytes()), Err(LeafError::Version(2)));
+        for wrong in [
+            text.replace(r#","v":1"#, ""),
+            text.replace(r#""v":1"#, r#""v":1,"w":2"#),
+            text.replace(r#""v":1"#, r#""v":1,"v":1"#),
+            text.replace("null", "\"x\""),
+            text.replace("37", "37.5"),
+            text[..text.len() - 1].to_string(),
+            String::new(),
+            "[".repeat(10_000),
+        ] {
+            assert!(matches!(AttemptLeaf::from_canonical(wrong.as_bytes()), Err(LeafError::Form(_))), "{wrong}");
+        }
+        assert_eq!(AttemptLeaf::from_canonical(&[b' '; 65_536]), Err(LeafError::TooLong(65_536)));
+    }
+
+    /// RFC 4231, test case 2.
+    #[test]
+    fn a_commitment_is_the_hmac_of_the_standard() {
+        let expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        assert_eq!(commitment(b"Jefe", b"what do ya want for nothing?").to_string(), expected);
+    }
+}
