@@ -160,6 +160,10 @@ id!(
     ReplayId, "rpl"
 );
 id!(
+    /// One append-only log of attempts.
+    LogId, "log"
+);
+id!(
     /// One HTTP request to the API, as named in errors and logs.
     RequestId, "req"
 );

@@ -21,6 +21,7 @@ pub mod event;
 pub mod headers;
 pub mod idempotency;
 pub mod ids;
+pub mod leaf;
 pub mod rate_limit;
 pub mod replay;
 pub mod retry;
@@ -38,7 +39,10 @@ pub use entropy::{Entropy, SystemEntropy};
 pub use error_code::ErrorCode;
 pub use event::Event;
 pub use headers::HeaderBlock;
-pub use ids::{AttemptId, DeliveryId, EndpointId, EventId, IdGenerator, InstanceId, ReplayId, SourceId, TenantId};
+pub use ids::{
+    AttemptId, DeliveryId, EndpointId, EventId, IdGenerator, InstanceId, LogId, ReplayId, SourceId, TenantId,
+};
+pub use leaf::{Leaf, LeafField, LeafSecret};
 pub use rate_limit::RateLimit;
 pub use replay::{Pace, ReplayCommand, ReplayState};
 pub use retry::RetryPolicy;

@@ -49,6 +49,7 @@ async fn measure(is_handoff: bool, count: usize, endpoint_count: usize) {
         clock: Arc::clone(&clock),
         entropy,
         instance: ids.next(clock.now()),
+        log_id: ids.next(clock.now()),
     };
     let dispatcher = Arc::new(Dispatcher::new(deps, DeliverySettings::default()));
     dispatcher.load().await.unwrap();

@@ -25,6 +25,7 @@ use kapsel_store::{
     AdminStore as _, ClaimRequest, DeliveryStore as _, IngestStore as _, LaneQuota, NewDelivery, NewEvent, Settlement,
 };
 use kapsel_store_postgres::{PostgresOptions, PostgresStore};
+use test_harness::builders::leaf_of;
 use test_harness::{EndpointBuilder, EventBuilder};
 use tokio::time::Instant;
 
@@ -172,9 +173,8 @@ impl World {
             let claimed = self.store.delivery_claim_due(now, request).await.unwrap();
             claims.push(at.elapsed());
             delivered += claimed.len();
-            let settlements = claimed.into_iter().map(|claimed| Settlement {
-                lease,
-                attempt: Attempt {
+            let settlements = claimed.into_iter().map(|claimed| {
+                let attempt = Attempt {
                     id: self.ids.next(now),
                     delivery: claimed.delivery,
                     number: claimed.attempts_total + 1,
@@ -182,8 +182,14 @@ impl World {
                     started_at: now,
                     duration: Duration::from_millis(3),
                     outcome: Outcome::Response(ResponseHead { status: 200, ..ResponseHead::default() }),
-                },
-                decision: Decision { next: Next::Delivered, disable_endpoint: None },
+                };
+                let leaf = leaf_of(&attempt, &claimed.event.body_sha256);
+                Settlement {
+                    lease,
+                    attempt,
+                    decision: Decision { next: Next::Delivered, disable_endpoint: None },
+                    leaf,
+                }
             });
             self.store.delivery_settle_if_leased(now, Arc::new(settlements.collect())).await.unwrap();
         }

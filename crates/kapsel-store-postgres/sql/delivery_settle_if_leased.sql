@@ -1,16 +1,16 @@
 -- delivery_settle_if_leased
--- One statement for what SQLite does with queue_finish_if_leased, queue_retry_if_leased, attempt_insert and
--- outcome_insert: one round trip and one commit for a whole batch. Each delivery is named once; a due time means that it
+-- One statement for what SQLite does with queue_finish_if_leased, queue_retry_if_leased, attempt_insert, outcome_insert,
+-- leaf_insert and leaf_pending_insert: one round trip and one commit for a whole batch. Each delivery is named once; a due time means that it
 -- is tried again. Rows whose lease is another one are left alone, and nothing is written for them. Keys are compared as
 -- ranges of one, as everywhere where rows are changed by a list (docs/adr/0007).
 WITH input AS MATERIALIZED (
     SELECT *
     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::text[], $8::uuid[],
         $9::integer[], $10::text[], $11::bigint[], $12::bigint[], $13::text[], $14::text[], $15::integer[],
-        $16::bytea[], $17::bytea[], $18::boolean[])
+        $16::bytea[], $17::bytea[], $18::boolean[], $20::bytea[], $21::uuid[], $22::bytea[], $23::bytea[])
         AS i (tenant_id, event_id, delivery_id, endpoint_id, lease_token, due_at, reason, attempt_id,
         number, url, started_at, duration_us, failure_kind, failure_detail, response_status,
-        response_headers, response_body, response_body_truncated)
+        response_headers, response_body, response_body_truncated, leaf_secret, log_id, leaf_data, leaf_hash)
 ),
 finished AS (
     DELETE FROM queue q USING input i
@@ -35,9 +35,21 @@ held AS MATERIALIZED (
 attempts AS (
     INSERT INTO delivery_attempts
         (tenant_id, event_id, delivery_id, number, id, endpoint_id, url, started_at, duration_us, failure_kind,
-        failure_detail, response_status, response_headers, response_body, response_body_truncated)
+        failure_detail, response_status, response_headers, response_body, response_body_truncated, leaf_secret)
     SELECT tenant_id, event_id, delivery_id, number, attempt_id, endpoint_id, url, started_at, duration_us, failure_kind,
-        failure_detail, response_status, response_headers, response_body, response_body_truncated
+        failure_detail, response_status, response_headers, response_body, response_body_truncated, leaf_secret
+    FROM input
+    WHERE (delivery_id IN (SELECT delivery_id FROM held)) IS TRUE
+),
+leaves AS (
+    INSERT INTO log_leaves (attempt_id, tenant_id, log_id, data)
+    SELECT attempt_id, tenant_id, log_id, leaf_data
+    FROM input
+    WHERE (delivery_id IN (SELECT delivery_id FROM held)) IS TRUE
+),
+waiting AS (
+    INSERT INTO log_pending (log_id, attempt_id, tenant_id, hash)
+    SELECT log_id, attempt_id, tenant_id, leaf_hash
     FROM input
     WHERE (delivery_id IN (SELECT delivery_id FROM held)) IS TRUE
 ),

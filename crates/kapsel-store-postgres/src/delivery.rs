@@ -7,6 +7,7 @@ use kapsel_core::{DeliveryRef, EndpointId, FinalReason, InstanceId, Lease, Times
 use kapsel_store::{ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneScan, Settled, Settlement, StoreError};
 use uuid::Uuid;
 
+use crate::attestation::LOG_NAME;
 use crate::error::Failure;
 use crate::rows::{self, StoredId, count, get, id, stored, stored_version, time, version};
 use crate::session::Session;
@@ -102,6 +103,7 @@ impl DeliveryStore for PostgresStore {
         let owner = owner.map(|owner| owner.stored());
         let release = |session: Arc<Session>| async move {
             session.execute(&sql::CIRCUIT_RELEASE, &[&now.unix_micros(), &owner]).await?;
+            session.execute(&sql::LOG_LEASE_RELEASE, &[&owner, &LOG_NAME]).await?;
             session.execute(&sql::QUEUE_RELEASE_ALL, &[&now.unix_micros(), &owner]).await
         };
         let freed = self.work().with(release).await?;

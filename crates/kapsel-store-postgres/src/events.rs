@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use kapsel_core::{DeliveryId, DeliveryState, EndpointId, EventId, TenantId, Timestamp};
 use kapsel_store::standing::Standing;
 use kapsel_store::{Candidates, DeliveryDetail, EventDetail, EventFilter, EventSummary, StoreError};
+use kapsel_verification::leaf_hash;
 use uuid::Uuid;
 
 use crate::error::{Failure, corrupt};
@@ -40,7 +41,9 @@ pub(crate) async fn get(
     let deliveries: Vec<DeliveryDetail> = standing.deliveries().map(|delivery| delivery.detail.clone()).collect();
     let rows = session.query(&sql::ATTEMPTS_OF_EVENT, &[&tenant_id.stored(), &event_id.stored()]).await?;
     let attempts = rows.iter().map(|row| rows::attempt(row, tenant_id, event_id)).collect::<Result<_, _>>()?;
-    Ok(EventDetail { summary, deliveries, attempts })
+    let leaf_hash_of = |row| Ok(rows::bytes_opt(row, 13)?.as_deref().map(leaf_hash));
+    let leaf_hashes = rows.iter().map(leaf_hash_of).collect::<Result<_, Failure>>()?;
+    Ok(EventDetail { summary, deliveries, attempts, leaf_hashes })
 }
 
 /// What the row of an event says, its body aside.

@@ -12,6 +12,7 @@
 //! Read first: `migrations/0001_initial.sql`, then `sql/event_insert.sql` with `ingest.rs`.
 
 mod admin;
+mod attestation;
 mod calendar;
 mod circuits;
 mod connector;
@@ -23,6 +24,7 @@ mod guard;
 mod idempotency;
 mod ingest;
 mod lapse;
+mod leaves;
 mod migrate;
 mod open_error;
 mod options;

@@ -16,6 +16,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "0001_initial", sql: include_str!("../migrations/0001_initial.sql") },
     Migration { version: 2, name: "0002_circuits", sql: include_str!("../migrations/0002_circuits.sql") },
     Migration { version: 3, name: "0003_replays", sql: include_str!("../migrations/0003_replays.sql") },
+    Migration { version: 4, name: "0004_attestation", sql: include_str!("../migrations/0004_attestation.sql") },
 ];
 
 /// How often a definition is tried again that another instance was making at the same moment.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::{
     Attempt, AttemptId, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointSecrets, EndpointStatus, Event, EventId,
-    FailureKind, HeaderBlock, InstanceId, Outcome, ReplayId, ResponseHead, TenantId, Timestamp,
+    FailureKind, HeaderBlock, InstanceId, LogId, Outcome, ReplayId, ResponseHead, TenantId, Timestamp,
 };
 use kapsel_store::StoreError;
 use tokio_postgres::Row;
@@ -31,7 +31,7 @@ macro_rules! stored_ids {
     };
 }
 
-stored_ids!(AttemptId, DeliveryId, EndpointId, EventId, InstanceId, ReplayId, TenantId);
+stored_ids!(AttemptId, DeliveryId, EndpointId, EventId, InstanceId, LogId, ReplayId, TenantId);
 
 /// The value in a column.
 pub(crate) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, Failure> {
@@ -81,6 +81,18 @@ pub(crate) fn version(row: &Row, column: usize) -> Result<u64, Failure> {
 /// A version as the database stores it.
 pub(crate) fn stored_version(version: u64) -> i64 {
     i64::try_from(version).unwrap_or(i64::MAX)
+}
+
+/// The size or index of a log in a column.
+pub(crate) fn size(row: &Row, column: usize) -> Result<u64, Failure> {
+    let stored: i64 = get(row, column)?;
+    u64::try_from(stored).map_err(|error| corrupt("a size", error))
+}
+
+/// The bytes in a column, if there are any.
+pub(crate) fn bytes_opt(row: &Row, column: usize) -> Result<Option<Bytes>, Failure> {
+    let stored: Option<&[u8]> = get(row, column)?;
+    Ok(stored.map(Bytes::copy_from_slice))
 }
 
 fn headers(row: &Row, column: usize) -> Result<HeaderBlock, Failure> {

@@ -113,6 +113,10 @@ struct Columns<'a> {
     headers: Vec<Option<&'a [u8]>>,
     body: Vec<Option<&'a [u8]>>,
     body_truncated: Vec<Option<bool>>,
+    leaf_secret: Vec<&'a [u8]>,
+    log_id: Vec<Uuid>,
+    leaf_data: Vec<&'a [u8]>,
+    leaf_hash: Vec<&'a [u8]>,
 }
 
 impl<'a> Columns<'a> {
@@ -120,6 +124,7 @@ impl<'a> Columns<'a> {
         let attempts = || settlements.iter().map(|settlement| &settlement.attempt);
         let deliveries = || attempts().map(|attempt| attempt.delivery);
         let heads = || attempts().map(|attempt| attempt.outcome.head());
+        let leaves = || settlements.iter().map(|settlement| &settlement.leaf);
         let decisions = || settlements.iter().map(|settlement| settlement.decision.next);
         let number =
             |number: u32| i32::try_from(number).map_err(|error| StoreError::corrupt("the number of an attempt", error));
@@ -162,6 +167,10 @@ impl<'a> Columns<'a> {
             headers: heads().map(|head| head.map(|head| head.headers.as_bytes().as_ref())).collect(),
             body: heads().map(|head| head.map(|head| head.body.as_ref())).collect(),
             body_truncated: heads().map(|head| head.map(|head| head.body_truncated)).collect(),
+            leaf_secret: leaves().map(|leaf| leaf.secret.as_bytes().as_slice()).collect(),
+            log_id: leaves().map(|leaf| leaf.log_id.stored()).collect(),
+            leaf_data: leaves().map(|leaf| leaf.data.as_ref()).collect(),
+            leaf_hash: leaves().map(|leaf| leaf.hash.as_bytes().as_slice()).collect(),
         })
     }
 
@@ -190,6 +199,10 @@ impl<'a> Columns<'a> {
                     &self.body,
                     &self.body_truncated,
                     &now.unix_micros(),
+                    &self.leaf_secret,
+                    &self.log_id,
+                    &self.leaf_data,
+                    &self.leaf_hash,
                 ],
             )
             .await?;

@@ -49,8 +49,10 @@ macro_rules! statements {
 }
 
 statements! {
+    System ATTEMPT_TRACES = "attempt_traces" (UUID, UUID, UUID, INT4, UUID, INT8) ->
+        (UUID, UUID, UUID, INT4, UUID, BOOL, BOOL, BOOL);
     Tenant ATTEMPTS_OF_EVENT = "attempts_of_event" (UUID, UUID) ->
-        (UUID, INT4, UUID, UUID, TEXT, INT8, INT8, TEXT, TEXT, INT4, BYTEA, BYTEA, BOOL);
+        (UUID, INT4, UUID, UUID, TEXT, INT8, INT8, TEXT, TEXT, INT4, BYTEA, BYTEA, BOOL, BYTEA);
     Tenant ATTEMPTS_SUMMARY_OF_EVENT = "attempts_summary_of_event" (UUID, UUID_ARRAY) -> (UUID, UUID, UUID, INT8, INT8);
     System CIRCUIT_CHANGES = "circuit_changes" (INT8) -> (UUID, UUID, TEXT, INT8, UUID, INT8, INT4, INT8, INT8, INT8);
     Tenant CIRCUIT_DELETE = "circuit_delete" (UUID, UUID) -> ();
@@ -68,7 +70,7 @@ statements! {
     System DELIVERY_SETTLE_IF_LEASED = "delivery_settle_if_leased"
         (UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, UUID_ARRAY, INT4_ARRAY,
         TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY, BYTEA_ARRAY, BYTEA_ARRAY, BOOL_ARRAY,
-        INT8) -> (UUID);
+        INT8, BYTEA_ARRAY, UUID_ARRAY, BYTEA_ARRAY, BYTEA_ARRAY) -> (UUID);
     System ENDPOINT_CHANGE_NEXT = "endpoint_change_next" () -> (INT8);
     System ENDPOINT_CHANGES = "endpoint_changes" (INT8, INT8) ->
         (UUID, UUID, TEXT, BYTEA, TEXT, INT8, INT8, INT8, INT8, BOOL);
@@ -80,6 +82,9 @@ statements! {
     Tenant ENDPOINT_LOCK_ENABLED = "endpoint_lock_enabled" (UUID, UUID_ARRAY) -> (UUID);
     Tenant ENDPOINT_UPDATE = "endpoint_update" (UUID, UUID, TEXT, BYTEA, TEXT, TEXT, INT8, INT8, INT8) -> ();
     Tenant ENDPOINT_VERSION = "endpoint_version" (UUID, UUID) -> (INT8, BOOL);
+    System ENTRY_INSERT = "entry_insert" (UUID, INT8, UUID_ARRAY, INT8_ARRAY) -> ();
+    System ENTRY_LIST = "entry_list" (UUID, INT8, INT8) -> (INT8, UUID, BYTEA);
+    System ENTRY_OF_HASH = "entry_of_hash" (INT8) -> (UUID);
     System EVENT_EXISTS = "event_exists" (UUID_ARRAY, UUID_ARRAY) -> (UUID);
     Tenant EVENT_HEAD = "event_head" (UUID, UUID_ARRAY) -> (UUID, UUID, INT8, TEXT, INT8, BYTEA);
     Tenant EVENT_IDS_GIVEN_UP = "event_ids_given_up" (UUID, UUID, UUID, INT8) -> (UUID);
@@ -92,6 +97,9 @@ statements! {
         BYTEA_ARRAY, UUID_ARRAY, UUID_ARRAY, BYTEA_ARRAY, INT8_ARRAY, BYTEA_ARRAY, INT8_ARRAY, BOOL_ARRAY, INT8, INT8,
         UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY) ->
         (UUID, UUID, BYTEA);
+    System HEAD_INSERT = "head_insert" (UUID, INT8, BYTEA, INT8, TEXT) -> ();
+    System HEAD_LATEST = "head_latest" (UUID) -> (INT8, BYTEA, INT8, TEXT);
+    System HEAD_LIST = "head_list" (UUID, INT8, INT8) -> (INT8, BYTEA, INT8, TEXT);
     System IDEMPOTENCY_BUCKET_SLICE = "idempotency_bucket_slice" (INT8, UUID, BYTEA, INT8, INT8) ->
         (UUID, BYTEA, INT8, INT8, BOOL);
     System IDEMPOTENCY_DELETE = "idempotency_delete" (UUID_ARRAY, BYTEA_ARRAY, INT8_ARRAY, INT8) -> (BOOL);
@@ -101,8 +109,22 @@ statements! {
     System INSTANCE_BEAT = "instance_beat" (UUID, TEXT, INT8, BOOL) -> ();
     System INSTANCE_FORGET = "instance_forget" (INT8) -> ();
     System LANE_SCAN = "lane_scan" (INT8, UUID, INT4, UUID) -> (UUID, INT8, UUID, INT8);
+    Tenant LEAF_OF_ATTEMPT = "leaf_of_attempt" (UUID, UUID) -> (UUID, UUID, BYTEA, INT8);
+    Tenant LEAF_OPENING = "leaf_opening" (UUID, UUID, UUID) -> (BYTEA, TEXT, INT4, BYTEA, BYTEA);
+    System LEAF_PENDING_DELETE = "leaf_pending_delete" (UUID, UUID_ARRAY) -> ();
+    System LEAF_PENDING_LIST = "leaf_pending_list" (UUID, INT8) -> (UUID, UUID, BYTEA);
+    System LEAF_PENDING_OF_HASH = "leaf_pending_of_hash" (BYTEA) -> (UUID);
     System LEASE_LAPSE = "lease_lapse" (INT8, INT8, INT8) -> ();
     System LEASE_TAKE = "lease_take" (TEXT, UUID, INT8, INT8) -> (INT8);
+    System LOG_CREATE = "log_create" (UUID, TEXT, TEXT, BYTEA, INT8) -> ();
+    System LOG_FIND = "log_find" (TEXT) -> (UUID, TEXT, INT8, BYTEA, INT8, UUID, INT8, INT8, BYTEA, INT8);
+    System LOG_GROW = "log_grow" (UUID, INT8, INT8, INT8, BYTEA) -> ();
+    System LOG_KEY_LIST = "log_key_list" (UUID) -> (TEXT, INT8, INT8);
+    System LOG_KEY_PUT = "log_key_put" (UUID, TEXT, INT8, INT8) -> ();
+    System LOG_LEASE_RELEASE = "log_lease_release" (UUID, TEXT) -> ();
+    System LOG_LEASE_TAKE = "log_lease_take" (UUID, UUID, INT8, INT8) -> (UUID, TEXT, INT8, BYTEA, INT8, UUID, INT8, INT8, BYTEA, INT8);
+    System LOG_PUBLISH = "log_publish" (UUID, INT8, INT8, BYTEA) -> ();
+    System LOG_READ = "log_read" (UUID) -> (UUID, TEXT, INT8, BYTEA, INT8, UUID, INT8, INT8, BYTEA, INT8);
     System MIGRATION_INSERT = "migration_insert" (INT8, TEXT, BYTEA) -> ();
     System MIGRATION_LIST = "migration_list" () -> (INT8, TEXT, BYTEA);
     System MIGRATION_LOCK = "migration_lock" () -> (INT8);
@@ -139,4 +161,6 @@ statements! {
     Tenant REPLAY_LOCK = "replay_lock" (UUID, UUID) ->
         (UUID, UUID, UUID, TEXT, INT8, INT8, UUID, UUID, INT8, TEXT, INT8, BOOL, INT8, INT8, INT8, INT8, INT8, INT8, INT8);
     Tenant REPLAY_SET_STATE = "replay_set_state" (UUID, UUID, TEXT, INT8) -> ();
+    System TILE_PUT = "tile_put" (UUID, INT2_ARRAY, INT8_ARRAY, BYTEA_ARRAY) -> ();
+    System TILE_READ = "tile_read" (UUID, INT2_ARRAY, INT8_ARRAY) -> (INT2, INT8, BYTEA);
 }

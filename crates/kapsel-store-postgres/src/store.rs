@@ -116,6 +116,10 @@ impl PostgresStore {
         &self.0.work
     }
 
+    pub(crate) fn api(&self) -> &Arc<Pool> {
+        &self.0.api
+    }
+
     pub(crate) fn upkeep(&self) -> &Arc<Pool> {
         &self.0.upkeep
     }

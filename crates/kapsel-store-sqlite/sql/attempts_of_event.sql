@@ -1,6 +1,7 @@
 -- attempts_of_event
-SELECT delivery_id, number, id, endpoint_id, url, started_at, duration_us, failure_kind,
-    failure_detail, response_status, response_headers, response_body, response_body_truncated
-FROM delivery_attempts
-WHERE tenant_id = ?1 AND event_id = ?2
-ORDER BY delivery_id, number, id
+SELECT a.delivery_id, a.number, a.id, a.endpoint_id, a.url, a.started_at, a.duration_us, a.failure_kind,
+    a.failure_detail, a.response_status, a.response_headers, a.response_body, a.response_body_truncated,
+    (SELECT l.data FROM log_leaves l WHERE l.tenant_id = ?1 AND l.attempt_id = a.id)
+FROM delivery_attempts a
+WHERE a.tenant_id = ?1 AND a.event_id = ?2
+ORDER BY a.delivery_id, a.number, a.id

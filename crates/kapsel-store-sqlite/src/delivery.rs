@@ -5,11 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use kapsel_core::settlement::Next;
 use kapsel_core::{
-    Attempt, DeliveryRef, EndpointId, Event, FinalReason, InstanceId, Lease, Outcome, ResponseHead, Timestamp,
+    Attempt, AttemptId, DeliveryRef, EndpointId, Event, FinalReason, InstanceId, Leaf, LeafSecret, Lease, Outcome,
+    ResponseHead, TenantId, Timestamp,
 };
 use kapsel_store::{ClaimRequest, ClaimedDelivery, DeliveryStore, LaneScan, Settled, Settlement, StoreError};
 use rusqlite::{Connection, params};
 
+use crate::attestation::release_leases;
 use crate::circuits::stored_version;
 use crate::error::Failure;
 use crate::job::{Kind, Weight};
@@ -93,6 +95,7 @@ impl DeliveryStore for SqliteStore {
         let release = move |connection: &Connection| {
             let parameters = params![now.unix_micros(), owner.as_ref().map(InstanceId::as_bytes)];
             connection.prepare_cached(sql::CIRCUIT_RELEASE)?.execute(parameters)?;
+            release_leases(connection, owner)?;
             Ok(connection.prepare_cached(sql::QUEUE_RELEASE_ALL)?.execute(parameters)?)
         };
         self.writer().write(Kind::Sure, Weight::ROW, release).await
@@ -191,7 +194,7 @@ fn read_event(connection: &Connection, delivery: DeliveryRef) -> Result<Option<E
 
 /// Writes one attempt and what follows from it, unless its lease is no longer the stored one.
 fn settle(connection: &Connection, now: Timestamp, settlement: &Settlement) -> Result<Settled, Failure> {
-    let Settlement { lease, attempt, decision } = settlement;
+    let Settlement { lease, attempt, decision, leaf } = settlement;
     let delivery = attempt.delivery;
     let endpoint_id = delivery.endpoint_id.as_bytes();
     let until = lease.until.unix_micros();
@@ -209,7 +212,8 @@ fn settle(connection: &Connection, now: Timestamp, settlement: &Settlement) -> R
     if held == 0 {
         return Ok(Settled::Stale);
     }
-    insert_attempt(connection, attempt)?;
+    insert_attempt(connection, attempt, &leaf.secret)?;
+    insert_leaf(connection, delivery.tenant_id, attempt.id, leaf)?;
     if let Next::Failed(reason) = decision.next {
         insert_outcome(connection, delivery, reason, now)?;
     }
@@ -220,7 +224,7 @@ fn settle(connection: &Connection, now: Timestamp, settlement: &Settlement) -> R
     Ok(Settled::Written)
 }
 
-fn insert_attempt(connection: &Connection, attempt: &Attempt) -> Result<(), Failure> {
+fn insert_attempt(connection: &Connection, attempt: &Attempt, leaf_secret: &LeafSecret) -> Result<(), Failure> {
     let delivery = attempt.delivery;
     let (kind, detail) = match &attempt.outcome {
         Outcome::Response(_) => (None, None),
@@ -244,7 +248,24 @@ fn insert_attempt(connection: &Connection, attempt: &Attempt) -> Result<(), Fail
         head.map(|head| head.headers.as_bytes().as_ref()),
         head.map(|head| head.body.as_ref()),
         head.map(|head| head.body_truncated),
+        leaf_secret.as_bytes(),
     ])?;
+    Ok(())
+}
+
+/// Keeps the leaf of an attempt and lets it wait for its log.
+fn insert_leaf(
+    connection: &Connection,
+    tenant_id: TenantId,
+    attempt_id: AttemptId,
+    leaf: &Leaf,
+) -> Result<(), Failure> {
+    let Leaf { log_id, data, hash, secret: _ } = leaf;
+    let (tenant_id, attempt_id, log_id) = (tenant_id.as_bytes(), attempt_id.as_bytes(), log_id.as_bytes());
+    let mut statement = connection.prepare_cached(sql::LEAF_INSERT)?;
+    statement.execute(params![attempt_id, tenant_id, log_id, data.as_ref()])?;
+    let mut statement = connection.prepare_cached(sql::LEAF_PENDING_INSERT)?;
+    statement.execute(params![log_id, attempt_id, tenant_id, hash.as_bytes()])?;
     Ok(())
 }
 

@@ -23,13 +23,14 @@ pub(crate) fn get(
     let standing = status::read(connection, tenant_id, event_id, now)?;
     let summary = summary(connection, tenant_id, event_id, &standing)?.ok_or(StoreError::NotFound)?;
     let deliveries: Vec<DeliveryDetail> = standing.deliveries().map(|delivery| delivery.detail.clone()).collect();
-    let mut attempts = Vec::new();
+    let (mut attempts, mut leaf_hashes) = (Vec::new(), Vec::new());
     let mut statement = connection.prepare_cached(sql::ATTEMPTS_OF_EVENT)?;
     let mut rows = statement.query(params![tenant_id.as_bytes(), event_id.as_bytes()])?;
     while let Some(row) = rows.next()? {
         attempts.push(rows::attempt(row, tenant_id, event_id)?);
+        leaf_hashes.push(rows::leaf_hash_of(row)?);
     }
-    Ok(EventDetail { summary, deliveries, attempts })
+    Ok(EventDetail { summary, deliveries, attempts, leaf_hashes })
 }
 
 fn summary(

@@ -12,6 +12,7 @@
 //! Read first: `writer.rs`, then `migrations/0001_initial.sql`.
 
 mod admin;
+mod attestation;
 mod circuits;
 mod connection;
 mod delivery;
@@ -25,6 +26,7 @@ mod inbox;
 mod ingest;
 mod job;
 mod lanes;
+mod leaves;
 mod migrate;
 mod open_error;
 mod readers;

@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::Failure;
 use crate::events;
-use crate::replays::{self, stored_count};
-use crate::rows::{id, stored};
+use crate::replays;
+use crate::rows::{id, stored, stored_count};
 use crate::statements as sql;
 use crate::status;
 

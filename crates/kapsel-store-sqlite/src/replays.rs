@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row, params};
 use crate::error::Failure;
 use crate::job::{Kind, Weight};
 use crate::replay_step;
-use crate::rows::{StoredId, corrupt, id, stored, time};
+use crate::rows::{StoredId, corrupt, count, id, stored, stored_count, time, time_opt};
 use crate::statements as sql;
 use crate::store::SqliteStore;
 
@@ -162,19 +162,4 @@ fn replay(row: &Row<'_>) -> Result<Replay, Failure> {
         completed_at: time_opt(row, 17)?,
         version: count(row, 18)?,
     })
-}
-
-fn time_opt(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
-    let micros: Option<i64> = row.get(column)?;
-    Ok(micros.map(Timestamp::from_unix_micros))
-}
-
-fn count(row: &Row<'_>, column: usize) -> Result<u64, Failure> {
-    let stored: i64 = row.get(column)?;
-    u64::try_from(stored).map_err(|error| corrupt("a count of a replay", error))
-}
-
-/// A count as SQLite stores it. None comes near the limit.
-pub(crate) fn stored_count(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::{
     Attempt, AttemptId, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointSecrets, EndpointStatus, Event, EventId,
-    HeaderBlock, InstanceId, Outcome, ReplayId, ResponseHead, TenantId, Timestamp,
+    HeaderBlock, InstanceId, LogId, Outcome, ReplayId, ResponseHead, TenantId, Timestamp,
 };
 use kapsel_store::StoreError;
 use kapsel_store::error::Cause;
+use kapsel_verification::{Hash, leaf_hash};
 use rusqlite::Row;
 
 use crate::error::Failure;
@@ -30,7 +31,7 @@ macro_rules! stored_ids {
     };
 }
 
-stored_ids!(AttemptId, DeliveryId, EndpointId, EventId, InstanceId, ReplayId, TenantId);
+stored_ids!(AttemptId, DeliveryId, EndpointId, EventId, InstanceId, LogId, ReplayId, TenantId);
 
 /// The id in a column.
 pub(crate) fn id<I: StoredId>(row: &Row<'_>, column: usize) -> rusqlite::Result<I> {
@@ -72,6 +73,28 @@ pub(crate) fn stored(number: usize) -> i64 {
 /// A duration as it is stored, in microseconds.
 pub(crate) fn stored_micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The hash in a column.
+pub(crate) fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<Hash> {
+    row.get(column).map(Hash::from_bytes)
+}
+
+/// The count in a column.
+pub(crate) fn count(row: &Row<'_>, column: usize) -> Result<u64, Failure> {
+    let stored: i64 = row.get(column)?;
+    u64::try_from(stored).map_err(|error| corrupt("a count", error))
+}
+
+/// A count as SQLite stores it. None comes near the limit.
+pub(crate) fn stored_count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// The hash of an attempt's leaf, from the column of `attempts_of_event` that holds the leaf's bytes.
+pub(crate) fn leaf_hash_of(row: &Row<'_>) -> Result<Option<Hash>, Failure> {
+    let data = row.get_ref(13)?.as_blob_or_null().map_err(|error| corrupt("the bytes of a leaf", error))?;
+    Ok(data.map(leaf_hash))
 }
 
 /// The event `id` of `tenant_id` from the columns of `event_read`.

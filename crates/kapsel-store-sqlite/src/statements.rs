@@ -28,9 +28,11 @@ macro_rules! statements {
 }
 
 statements! {
-    System ATTEMPT_INSERT = "attempt_insert" (15) -> ();
+    System ATTEMPT_INSERT = "attempt_insert" (16) -> ();
+    System ATTEMPT_TRACES = "attempt_traces" (6) ->
+        (BLOB, BLOB, BLOB, INTEGER, BLOB, EXPRESSION, EXPRESSION, EXPRESSION);
     Tenant ATTEMPTS_OF_EVENT = "attempts_of_event" (2) ->
-        (BLOB, INTEGER, BLOB, BLOB, TEXT, INTEGER, INTEGER, TEXT, TEXT, INTEGER, BLOB, BLOB, INTEGER);
+        (BLOB, INTEGER, BLOB, BLOB, TEXT, INTEGER, INTEGER, TEXT, TEXT, INTEGER, BLOB, BLOB, INTEGER, BLOB);
     Tenant ATTEMPTS_SUMMARY_OF_EVENT = "attempts_summary_of_event" (2) -> (BLOB, BLOB, EXPRESSION, EXPRESSION);
     System CIRCUIT_CHANGES = "circuit_changes" (1) ->
         (BLOB, BLOB, TEXT, INTEGER, BLOB, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER);
@@ -52,6 +54,9 @@ statements! {
     Tenant ENDPOINT_LIST = "endpoint_list" (3) -> (BLOB, BLOB, TEXT, BLOB, TEXT, TEXT, INTEGER, INTEGER, INTEGER);
     Tenant ENDPOINT_UPDATE = "endpoint_update" (8) -> ();
     Tenant ENDPOINT_VERSION = "endpoint_version" (2) -> (INTEGER);
+    System ENTRY_INSERT = "entry_insert" (4) -> ();
+    System ENTRY_LIST = "entry_list" (3) -> (INTEGER, BLOB, BLOB);
+    System ENTRY_OF_HASH = "entry_of_hash" (1) -> (BLOB);
     Tenant EVENT_BODY_INSERT = "event_body_insert" (3) -> ();
     Tenant EVENT_EXISTS = "event_exists" (2) -> (EXPRESSION);
     Tenant EVENT_HEAD = "event_head" (2) -> (BLOB, INTEGER, TEXT, INTEGER, TEXT);
@@ -62,6 +67,9 @@ statements! {
     Tenant EVENT_IDS_UNDELIVERED = "event_ids_undelivered" (4) -> (BLOB);
     Tenant EVENT_INSERT = "event_insert" (10) -> ();
     Tenant EVENT_READ = "event_read" (2) -> (BLOB, INTEGER, TEXT, BLOB, BLOB, EXPRESSION);
+    System HEAD_INSERT = "head_insert" (5) -> ();
+    System HEAD_LATEST = "head_latest" (1) -> (INTEGER, BLOB, INTEGER, TEXT);
+    System HEAD_LIST = "head_list" (3) -> (INTEGER, BLOB, INTEGER, TEXT);
     System IDEMPOTENCY_BUCKET_NEXT = "idempotency_bucket_next" (1) -> (INTEGER);
     System IDEMPOTENCY_BUCKET_SLICE = "idempotency_bucket_slice" (4) -> (BLOB, BLOB, INTEGER);
     System IDEMPOTENCY_DELETE = "idempotency_delete" (3) -> ();
@@ -71,6 +79,22 @@ statements! {
     System LANE_IDLE = "lane_idle" (3) -> (INTEGER, BLOB, BLOB, BLOB);
     System LANE_IS_OPEN = "lane_is_open" (2) -> (EXPRESSION);
     System LANE_NEXT = "lane_next" (2) -> (BLOB, INTEGER, BLOB, EXPRESSION, EXPRESSION, INTEGER, BLOB, INTEGER);
+    System LEAF_INSERT = "leaf_insert" (4) -> ();
+    Tenant LEAF_OF_ATTEMPT = "leaf_of_attempt" (2) -> (BLOB, BLOB, BLOB, INTEGER);
+    Tenant LEAF_OPENING = "leaf_opening" (3) -> (BLOB, TEXT, INTEGER, BLOB, BLOB);
+    System LEAF_PENDING_DELETE = "leaf_pending_delete" (2) -> ();
+    System LEAF_PENDING_INSERT = "leaf_pending_insert" (4) -> ();
+    System LEAF_PENDING_LIST = "leaf_pending_list" (2) -> (BLOB, BLOB, BLOB);
+    System LEAF_PENDING_OF_HASH = "leaf_pending_of_hash" (1) -> (BLOB);
+    System LOG_CREATE = "log_create" (5) -> ();
+    System LOG_FIND = "log_find" (1) -> (BLOB, TEXT, INTEGER, BLOB, INTEGER, BLOB, INTEGER, INTEGER, BLOB, INTEGER);
+    System LOG_GROW = "log_grow" (5) -> ();
+    System LOG_KEY_LIST = "log_key_list" (1) -> (TEXT, INTEGER, INTEGER);
+    System LOG_KEY_PUT = "log_key_put" (4) -> ();
+    System LOG_LEASE_RELEASE = "log_lease_release" (1) -> ();
+    System LOG_LEASE_TAKE = "log_lease_take" (4) -> ();
+    System LOG_PUBLISH = "log_publish" (4) -> ();
+    System LOG_READ = "log_read" (1) -> (BLOB, TEXT, INTEGER, BLOB, INTEGER, BLOB, INTEGER, INTEGER, BLOB, INTEGER);
     System MIGRATION_INSERT = "migration_insert" (3) -> ();
     System MIGRATION_LIST = "migration_list" (0) -> (INTEGER, TEXT, BLOB);
     System MIGRATION_TABLE = "migration_table" (0) -> ();
@@ -112,4 +136,6 @@ statements! {
     System SPOOL_REMOVE = "spool_remove" (1) -> (INTEGER);
     System SPOOL_TOTALS_ADD = "spool_totals_add" (2) -> (INTEGER, INTEGER, INTEGER);
     System SPOOL_TOTALS_READ = "spool_totals_read" (0) -> (INTEGER, INTEGER, INTEGER);
+    System TILE_PUT = "tile_put" (4) -> ();
+    System TILE_READ = "tile_read" (3) -> (BLOB);
 }

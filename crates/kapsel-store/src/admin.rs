@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use kapsel_core::{
     Attempt, DeliveryRef, DeliveryState, Endpoint, EndpointId, EventId, EventStatus, FinalReason, TenantId, Timestamp,
 };
+use kapsel_verification::Hash;
 
 use crate::error::StoreError;
 
@@ -76,6 +77,9 @@ pub struct EventDetail {
     pub deliveries: Vec<DeliveryDetail>,
     /// All attempts: delivery after delivery, by number within each.
     pub attempts: Vec<Attempt>,
+    /// The hash of each attempt's leaf in the log, in the order of the attempts. Attempts from before there was a log have
+    /// none.
+    pub leaf_hashes: Vec<Option<Hash>>,
 }
 
 /// A set of states.

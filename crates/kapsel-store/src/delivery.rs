@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kapsel_core::settlement::Decision;
-use kapsel_core::{Attempt, DeliveryRef, EndpointId, Event, InstanceId, Lease, TenantId, Timestamp};
+use kapsel_core::{Attempt, DeliveryRef, EndpointId, Event, InstanceId, Leaf, Lease, TenantId, Timestamp};
 
 use crate::error::StoreError;
 
@@ -85,6 +85,8 @@ pub struct Settlement {
     pub attempt: Attempt,
     /// What follows.
     pub decision: Decision,
+    /// The leaf of the attempt: it is stored with it, and waits for its log from then on.
+    pub leaf: Leaf,
 }
 
 /// What became of one settlement of a batch.
@@ -161,8 +163,8 @@ pub trait DeliveryStore: Send + Sync {
     async fn delivery_release_claim(&self, now: Timestamp, lease: Lease) -> Result<usize, StoreError>;
 
     /// Frees every lease of `owner`, or of everybody, whatever its end: what it covered is due at `now`. Returns how
-    /// many. Rights to probe that they hold end as well ([`Circuit::released`](kapsel_core::Circuit::released)). For the
-    /// start of an instance that knows the holders to be dead.
+    /// many. Rights to probe that they hold end as well ([`Circuit::released`](kapsel_core::Circuit::released)), and so do
+    /// their leases of logs. For the start of an instance that knows the holders to be dead.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

@@ -1,7 +1,7 @@
 //! The storage contract of Kapsel: what an engine must be able to do, in which units, and with which errors.
 //!
 //! **Is:** traits cut by who uses them, [`IngestStore`], [`DeliveryStore`], [`CircuitStore`], [`AdminStore`],
-//! [`ReplayStore`] and their sum
+//! [`ReplayStore`], [`AttestationStore`] and their sum
 //! [`Store`]; the values that go in and come out; the [`EndpointDirectory`] that keeps the endpoints ready in memory;
 //! the [`Handoff`] through which a freshly stored delivery reaches the local dispatcher; the local [`spool`] in front of
 //! a store that can be away; the in-memory engine; and the contract suite that every engine passes (`contract`, behind
@@ -13,6 +13,7 @@
 //! Read first: [`ingest`] and [`delivery`].
 
 pub mod admin;
+pub mod attestation;
 pub mod circuit;
 #[cfg(any(test, feature = "contract-suite"))]
 pub mod contract;
@@ -31,6 +32,7 @@ pub use admin::{
     AdminStore, Candidates, ChangeSeq, DeliveryDetail, EndpointChange, EventDetail, EventFilter, EventSummary,
     StatusSet,
 };
+pub use attestation::AttestationStore;
 pub use circuit::{CircuitStore, StoredCircuit};
 pub use delivery::{ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneQuota, LaneScan, Settled, Settlement};
 pub use directory::{ActiveEndpoint, EndpointDirectory};
@@ -44,6 +46,6 @@ pub use replay::{
 pub use spool::{SpoolDrain, SpoolGauge, SpoolSettings, SpoolState, SpoolStatus, SpoolStore, SpooledStore};
 
 /// Everything that an engine does.
-pub trait Store: IngestStore + DeliveryStore + CircuitStore + AdminStore + ReplayStore {}
+pub trait Store: IngestStore + DeliveryStore + CircuitStore + AdminStore + ReplayStore + AttestationStore {}
 
-impl<T: IngestStore + DeliveryStore + CircuitStore + AdminStore + ReplayStore> Store for T {}
+impl<T: IngestStore + DeliveryStore + CircuitStore + AdminStore + ReplayStore + AttestationStore> Store for T {}

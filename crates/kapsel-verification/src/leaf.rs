@@ -86,15 +86,31 @@ impl AttemptLeaf {
     /// The word for a whole answer with a status of 2xx.
     pub const DELIVERED: &'static str = "delivered";
 
-    /// The exact bytes that are stored and hashed.
-    ///
-    /// # Errors
-    /// [`LeafError::TooLong`]; nothing that Kapsel writes comes near the limit.
-    pub fn to_canonical(&self) -> Result<Vec<u8>, LeafError> {
-        // RFC 8785 for what is in a leaf: fields in order, no spaces, integers, and strings with the escapes of JSON's own
-        // grammar, which is how serde_json writes them.
-        let bytes = serde_json::to_vec(self).map_err(|error| LeafError::Form(alloc::format!("{error}")))?;
-        if bytes.len() > LEAF_BYTES_MAX { Err(LeafError::TooLong(bytes.len())) } else { Ok(bytes) }
+    /// The exact bytes that are stored and hashed: RFC 8785 for what is in a leaf, which is fields in order, no spaces,
+    /// integers, and strings with the escapes that the RFC asks for.
+    pub fn to_canonical(&self) -> Vec<u8> {
+        let mut text = Text(String::with_capacity(1_024));
+        text.string("{\"attempt_id\":", &self.attempt_id);
+        text.number(",\"attempt_number\":", self.attempt_number.into());
+        text.hash(",\"commitments\":{\"payload_sha256\":", Some(&self.commitments.payload_sha256));
+        text.hash(",\"response_sha256\":", self.commitments.response_sha256.as_ref());
+        text.hash(",\"url\":", Some(&self.commitments.url));
+        text.string("},\"delivery_id\":", &self.delivery_id);
+        text.number(",\"duration_ms\":", self.duration_ms);
+        text.string(",\"endpoint_id\":", &self.endpoint_id);
+        text.string(",\"event_id\":", &self.event_id);
+        match self.http_status {
+            Some(status) => text.number(",\"http_status\":", status.into()),
+            None => text.0.push_str(",\"http_status\":null"),
+        }
+        text.string(",\"log_id\":", &self.log_id);
+        text.string(",\"nonce\":", &self.nonce);
+        text.string(",\"outcome\":", &self.outcome);
+        text.string(",\"started_at\":", &self.started_at);
+        text.string(",\"tenant_id\":", &self.tenant_id);
+        text.number(",\"v\":", self.v.into());
+        text.0.push('}');
+        text.0.into_bytes()
     }
 
     /// Reads the bytes of a leaf.
@@ -116,7 +132,47 @@ impl AttemptLeaf {
             return Err(LeafError::Version(v));
         }
         let leaf: AttemptLeaf = serde_json::from_slice(bytes).map_err(form)?;
-        if leaf.to_canonical()? == bytes { Ok(leaf) } else { Err(LeafError::NotCanonical) }
+        if leaf.to_canonical() == bytes { Ok(leaf) } else { Err(LeafError::NotCanonical) }
+    }
+}
+
+/// Canonical JSON in the making.
+struct Text(String);
+
+impl Text {
+    fn string(&mut self, before: &str, value: &str) {
+        self.0.push_str(before);
+        self.0.push('"');
+        for c in value.chars() {
+            match c {
+                '"' => self.0.push_str("\\\""),
+                '\\' => self.0.push_str("\\\\"),
+                '\u{8}' => self.0.push_str("\\b"),
+                '\t' => self.0.push_str("\\t"),
+                '\n' => self.0.push_str("\\n"),
+                '\u{c}' => self.0.push_str("\\f"),
+                '\r' => self.0.push_str("\\r"),
+                c if c < ' ' => self.write(format_args!("\\u{:04x}", u32::from(c))),
+                c => self.0.push(c),
+            }
+        }
+        self.0.push('"');
+    }
+
+    fn number(&mut self, before: &str, value: u64) {
+        self.write(format_args!("{before}{value}"));
+    }
+
+    fn hash(&mut self, before: &str, value: Option<&Hash>) {
+        match value {
+            Some(hash) => self.write(format_args!("{before}\"{hash}\"")),
+            None => self.write(format_args!("{before}null")),
+        }
+    }
+
+    fn write(&mut self, arguments: core::fmt::Arguments<'_>) {
+        // A string takes everything.
+        let _ = core::fmt::Write::write_fmt(&mut self.0, arguments);
     }
 }
 
@@ -159,10 +215,12 @@ mod tests {
 
     #[test]
     fn a_leaf_comes_back_from_its_bytes() {
-        let bytes = leaf().to_canonical().unwrap();
+        let bytes = leaf().to_canonical();
         assert_eq!(AttemptLeaf::from_canonical(&bytes).unwrap(), leaf());
         let text = core::str::from_utf8(&bytes).unwrap();
-        assert!(text.starts_with(r#"{"attempt_id":"da_01jcqv7x5eff5v3fgsrqmmvb8d","attempt_number":2,"commitments":{"#));
+        assert!(
+            text.starts_with(r#"{"attempt_id":"da_01jcqv7x5eff5v3fgsrqmmvb8d","attempt_number":2,"commitments":{"#)
+        );
         assert!(text.ends_with(r#""tenant_id":"ten_01jcqv7x5eff5v3fgsrqmmvb8d","v":1}"#));
     }
 
@@ -172,13 +230,21 @@ mod tests {
             // serde_json's map is sorted by key unless it is told otherwise.
             assert_eq!(serde_json::to_string(value).unwrap(), bytes);
         }
-        let bytes = leaf().to_canonical().unwrap();
+        let bytes = leaf().to_canonical();
         assert_sorted(&serde_json::from_slice(&bytes).unwrap(), core::str::from_utf8(&bytes).unwrap());
     }
 
     #[test]
+    fn strings_are_escaped_as_json_asks() {
+        let odd: String = (0..0x250_u32).filter_map(char::from_u32).chain(['\u{2028}', '\u{1f600}']).collect();
+        let leaf = AttemptLeaf { outcome: odd, ..leaf() };
+        assert_eq!(leaf.to_canonical(), serde_json::to_vec(&leaf).unwrap());
+        assert_eq!(AttemptLeaf::from_canonical(&leaf.to_canonical()).unwrap(), leaf);
+    }
+
+    #[test]
     fn other_bytes_for_the_same_values_are_refused() {
-        let text = leaf().to_canonical().unwrap();
+        let text = leaf().to_canonical();
         let text = core::str::from_utf8(&text).unwrap();
         let cases = [
             text.replace(',', ", "),
@@ -193,7 +259,7 @@ mod tests {
 
     #[test]
     fn what_is_no_leaf_is_told_apart() {
-        let bytes = leaf().to_canonical().unwrap();
+        let bytes = leaf().to_canonical();
         let text = core::str::from_utf8(&bytes).unwrap();
         let later = text.replace(r#""v":1"#, r#""v":2"#);
         assert_eq!(AttemptLeaf::from_canonical(later.as_bytes()), Err(LeafError::Version(2)));

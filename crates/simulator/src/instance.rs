@@ -11,6 +11,7 @@ use kapsel_delivery::{DeliverySettings, Deps, Dispatcher, Janitor, ReplayRunner}
 use kapsel_store::{
     ClaimedDelivery, DeliveryStore as _, EndpointDirectory, Handoff, IngestStore as _, Ingested, NewDelivery, NewEvent,
 };
+use test_harness::builders::LOG_ID;
 use test_harness::{EventBuilder, SeededEntropy, TokioClock};
 use tokio::sync::watch;
 
@@ -178,6 +179,7 @@ impl Instance {
                 clock: Arc::clone(&clock),
                 entropy: Arc::clone(&entropy),
                 instance: id,
+                log_id: LOG_ID,
             };
             let settings = DeliverySettings { in_flight_max, ..DeliverySettings::default() };
             let dispatcher = Arc::new(Dispatcher::new(deps, settings));

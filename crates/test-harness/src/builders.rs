@@ -7,13 +7,21 @@ use kapsel_core::endpoint::{
 use kapsel_core::idempotency::IdempotencyPolicy;
 use kapsel_core::signature::VerificationScheme;
 use kapsel_core::{
-    CircuitPolicy, Endpoint, EndpointConfig, EndpointId, EndpointSecrets, EndpointStatus, Event, EventId, HeaderBlock,
-    RetryPolicy, TenantId, Timestamp,
+    Attempt, CircuitPolicy, Endpoint, EndpointConfig, EndpointId, EndpointSecrets, EndpointStatus, Event, EventId,
+    HeaderBlock, Leaf, LogId, RetryPolicy, TenantId, Timestamp,
 };
 use sha2::{Digest, Sha256};
 
 /// The signing secret of built endpoints (vector A of the Standard Webhooks libraries' tests).
 pub const SIGNING_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// The log that the leaves of [`leaf_of`] are for.
+pub const LOG_ID: LogId = LogId::from_bytes([0x10; 16]);
+
+/// The leaf of an attempt, with no chance in it: of the same attempt, the same leaf.
+pub fn leaf_of(attempt: &Attempt, payload_sha256: &[u8; 32]) -> Leaf {
+    Leaf::of_attempt(attempt, payload_sha256, LOG_ID, [7; kapsel_core::leaf::RANDOM_BYTES])
+}
 
 /// Builds an endpoint of the tenant `default`.
 #[derive(Debug, Clone)]

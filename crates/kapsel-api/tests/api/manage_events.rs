@@ -11,6 +11,7 @@ use kapsel_core::{
 };
 use kapsel_store::{ClaimedDelivery, DeliveryStore as _, Settled, Settlement};
 use serde_json::{Value, json};
+use test_harness::builders::leaf_of;
 
 use crate::support::App;
 
@@ -36,7 +37,8 @@ pub(crate) async fn settle(app: &App, claimed: &ClaimedDelivery, outcome: Outcom
     };
     let now = app.clock.advance(Duration::from_millis(12));
     let decision = Decision { next, disable_endpoint: None };
-    let settlement = Settlement { lease: claimed.lease, attempt, decision };
+    let leaf = leaf_of(&attempt, &claimed.event.body_sha256);
+    let settlement = Settlement { lease: claimed.lease, attempt, decision, leaf };
     let settled = app.store.delivery_settle_if_leased(now, Arc::new(vec![settlement])).await.unwrap();
     assert_eq!(settled, [Settled::Written]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kapsel_core::circuit::{Report, Signal, Ticket};
 use kapsel_core::settlement::{self, Decision};
-use kapsel_core::{Attempt, AttemptId, DeliveryRef, FailureKind, Outcome, Timestamp};
+use kapsel_core::{Attempt, AttemptId, DeliveryRef, FailureKind, Leaf, Outcome, Timestamp, leaf};
 use kapsel_store::{ActiveEndpoint, ClaimedDelivery, Settlement};
 use tokio::time::Instant;
 
@@ -137,7 +137,10 @@ fn conclude(
         outcome,
     };
     log(&attempt, &decision);
-    Finished::Settle(Box::new(Settlement { lease: claimed.lease, attempt, decision }))
+    let mut random = [0; leaf::RANDOM_BYTES];
+    shared.deps.entropy.fill(&mut random);
+    let leaf = Leaf::of_attempt(&attempt, &claimed.event.body_sha256, shared.deps.log_id, random);
+    Finished::Settle(Box::new(Settlement { lease: claimed.lease, attempt, decision, leaf }))
 }
 
 /// A defect in Kapsel spends an attempt like any other failure, so that an event which trips it each time ends visibly.

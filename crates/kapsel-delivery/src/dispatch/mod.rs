@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use kapsel_core::circuit::Admission;
-use kapsel_core::{Clock, EndpointId, Entropy, IdGenerator, InstanceId, Lease, LeaseToken, Timestamp};
+use kapsel_core::{Clock, EndpointId, Entropy, IdGenerator, InstanceId, Lease, LeaseToken, LogId, Timestamp};
 use kapsel_store::{
     CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointDirectory, Handoff, Lane, StoreError,
 };
@@ -81,6 +81,8 @@ pub struct Deps {
     pub entropy: Arc<dyn Entropy>,
     /// Under which name leases are held.
     pub instance: InstanceId,
+    /// The log that attempts go into.
+    pub log_id: LogId,
 }
 
 /// What one look at the queue did.

@@ -16,6 +16,7 @@ use kapsel_store::{
     AdminStore, CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointDirectory, EventDetail, Handoff,
     IngestStore, LaneScan, MemoryStore, NewDelivery, NewEvent, Settled, Settlement, Slot, StoreError, StoredCircuit,
 };
+use test_harness::builders::LOG_ID;
 use test_harness::{EndpointBuilder, EventBuilder, SeededEntropy, TokioClock};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -505,5 +506,5 @@ fn deps(
     let circuits = Arc::clone(store);
     let (store, directory, transport) = (Arc::clone(store), Arc::clone(directory), Arc::clone(transport));
     let (clock, entropy) = (Arc::clone(clock), Arc::clone(entropy));
-    Deps { store, circuits, directory, transport, clock, entropy, instance }
+    Deps { store, circuits, directory, transport, clock, entropy, instance, log_id: LOG_ID }
 }

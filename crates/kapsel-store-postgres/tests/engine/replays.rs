@@ -11,6 +11,7 @@ use kapsel_store::{
     ReplayScan, ReplayStep, ReplayStore as _, Settlement, StoreError,
 };
 use kapsel_store_postgres::PostgresStore;
+use test_harness::builders::leaf_of;
 use test_harness::postgres::shared;
 
 use crate::support::{World, migrated_database, open, options, psql};
@@ -65,7 +66,8 @@ fn settlement(world: &World, claimed: &ClaimedDelivery) -> Settlement {
         duration: Duration::from_millis(1),
         outcome: Outcome::Response(ResponseHead { status, ..ResponseHead::default() }),
     };
-    Settlement { lease: claimed.lease, attempt, decision: Decision { next, disable_endpoint: None } }
+    let leaf = leaf_of(&attempt, &claimed.event.body_sha256);
+    Settlement { lease: claimed.lease, attempt, decision: Decision { next, disable_endpoint: None }, leaf }
 }
 
 /// Makes the steps of a job to its end, beside others who try the same.

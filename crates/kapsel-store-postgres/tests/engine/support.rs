@@ -14,6 +14,7 @@ use kapsel_store::{
     StoreError,
 };
 use kapsel_store_postgres::{OpenError, PostgresOptions, PostgresStore};
+use test_harness::builders::leaf_of;
 use test_harness::postgres::{PostgresCluster, fresh_database_name, shared};
 use test_harness::{EndpointBuilder, EventBuilder, TestClock};
 use tokio::sync::OnceCell;
@@ -136,7 +137,8 @@ impl World {
             outcome: Outcome::Response(ResponseHead { status: 400, ..ResponseHead::default() }),
         };
         let decision = Decision { next: Next::Failed(FinalReason::Refused), disable_endpoint: None };
-        Settlement { lease, attempt, decision }
+        let leaf = leaf_of(&attempt, &new.event.body_sha256);
+        Settlement { lease, attempt, decision, leaf }
     }
 
     /// A running job about everything that `tenant_id` has.

@@ -17,6 +17,7 @@ use kapsel_store::{
     Settled, Settlement, StoreError,
 };
 use kapsel_store_sqlite::{OpenError, SqliteOptions, SqliteStore};
+use test_harness::builders::leaf_of;
 use test_harness::{EndpointBuilder, EventBuilder, TestClock};
 
 fn open(folder: &Path) -> Result<SqliteStore, OpenError> {
@@ -85,7 +86,7 @@ async fn reopening_keeps_everything() {
         outcome: Outcome::Response(head),
     };
     let decision = Decision { next: Next::Delivered, disable_endpoint: None };
-    let settlement = Settlement { lease, attempt: attempt.clone(), decision };
+    let settlement = Settlement { lease, leaf: leaf_of(&attempt, &[0; 32]), attempt: attempt.clone(), decision };
     let settled = store.delivery_settle_if_leased(now, Arc::new(vec![settlement])).await.unwrap();
     assert_eq!(settled, [Settled::Written]);
     store.event_insert_batch(now, Arc::new(vec![waiting.clone()])).await.unwrap();

@@ -12,6 +12,7 @@ use kapsel_core::{
     LeaseToken, Outcome, ResponseHead, SystemClock, SystemEntropy, TenantId, Timestamp,
 };
 use test_harness::EndpointBuilder;
+use test_harness::builders::leaf_of;
 use tokio::time::Instant;
 
 use crate::{NewDelivery, NewEvent, Settled, Settlement, Store};
@@ -176,7 +177,8 @@ impl Load {
             duration: Duration::from_millis(3),
             outcome: Outcome::Response(head),
         };
-        Settlement { lease, attempt, decision: Decision { next: Next::Delivered, disable_endpoint: None } }
+        let leaf = leaf_of(&attempt, &new.event.body_sha256);
+        Settlement { lease, attempt, decision: Decision { next: Next::Delivered, disable_endpoint: None }, leaf }
     }
 }
 

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use crate::Store;
 
 pub mod admin;
+pub mod attestation;
 pub mod circuits;
 pub mod claim;
 pub mod differential;
@@ -175,6 +176,22 @@ macro_rules! contract_suite {
                 replay_takes_each_event_once,
                 replays_of_tenants_never_meet,
             }
+            attestation::{
+                leaf_exists_iff_settled,
+                log_is_made_once,
+                log_lease_is_exclusive,
+                leaves_wait_in_order,
+                integration_moves_leaves_into_the_tree,
+                integration_from_another_size_or_epoch_does_nothing,
+                integration_of_a_leaf_that_does_not_wait_does_nothing,
+                concurrent_integrations_let_one_through,
+                tiles_round_trip,
+                heads_only_grow,
+                log_keys_round_trip,
+                leaf_opens_with_what_stands_beside_its_attempt,
+                leaves_of_tenants_never_meet,
+                attempt_traces_are_total,
+            }
             tenants::{
                 tenants_never_meet,
             }
@@ -208,6 +225,7 @@ mod tests {
         let listed = include_str!("mod.rs");
         let themes = [
             include_str!("admin.rs"),
+            include_str!("attestation.rs"),
             include_str!("circuits.rs"),
             include_str!("claim.rs"),
             include_str!("ingest.rs"),

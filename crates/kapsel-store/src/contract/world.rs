@@ -12,6 +12,7 @@ use kapsel_core::{
     Event, EventId, FailureKind, FinalReason, HeaderBlock, IdGenerator, InstanceId, Lease, LeaseToken, Outcome,
     ReplayId, ResponseHead, TenantId, Timestamp,
 };
+use test_harness::builders::leaf_of;
 use test_harness::{EndpointBuilder, EventBuilder, SeededEntropy, TestClock};
 
 use super::Fixture;
@@ -204,7 +205,9 @@ impl World {
 
     pub(super) fn settlement(&self, claimed: &ClaimedDelivery, outcome: Outcome, next: Next) -> Settlement {
         let decision = Decision { next, disable_endpoint: None };
-        Settlement { lease: claimed.lease, attempt: self.attempt(claimed, outcome), decision }
+        let attempt = self.attempt(claimed, outcome);
+        let leaf = leaf_of(&attempt, &claimed.event.body_sha256);
+        Settlement { lease: claimed.lease, attempt, decision, leaf }
     }
 
     pub(super) fn delivered(&self, claimed: &ClaimedDelivery) -> Settlement {

@@ -78,10 +78,13 @@ impl AdminStore for MemoryStore {
     async fn event_get(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<EventDetail, StoreError> {
         let state = self.lock();
         let stored = state.event_of(tenant_id, id)?;
+        let attempts: Vec<_> =
+            state.deliveries_of(stored).flat_map(|delivery| delivery.attempts.iter().cloned()).collect();
         Ok(EventDetail {
             summary: state.summary_of(stored, now),
             deliveries: state.deliveries_of(stored).map(|delivery| state.detail_of(delivery, now)).collect(),
-            attempts: state.deliveries_of(stored).flat_map(|delivery| delivery.attempts.iter().cloned()).collect(),
+            leaf_hashes: attempts.iter().map(|attempt| state.log.leaf_hash(attempt.id)).collect(),
+            attempts,
         })
     }
 

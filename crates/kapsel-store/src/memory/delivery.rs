@@ -86,6 +86,7 @@ impl DeliveryStore for MemoryStore {
     async fn lease_release_all(&self, now: Timestamp, owner: Option<InstanceId>) -> Result<usize, StoreError> {
         let mut state = self.lock();
         state.release_rights(now, owner);
+        state.log.release_leases(owner);
         Ok(state.release_where(now, |queued| {
             queued.lease.is_some_and(|held| owner.is_none_or(|owner| held.owner == owner))
         }))
@@ -197,6 +198,7 @@ impl State {
         if let Some(stored) = self.deliveries.get_mut(&id) {
             stored.attempts.push(settlement.attempt.clone());
         }
+        self.log.put_leaf(settlement);
         match settlement.decision.next {
             Next::Delivered => self.end(id, None),
             Next::Failed(reason) => self.end(id, Some(reason)),

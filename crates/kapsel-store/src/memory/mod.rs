@@ -5,6 +5,7 @@
 //! ordered, so that the same calls give the same answers each time.
 
 mod admin;
+mod attestation;
 mod circuit;
 mod delivery;
 mod ingest;

@@ -8,6 +8,7 @@ use kapsel_core::{
     ReplayId, Timestamp,
 };
 
+use super::attestation::LogState;
 use crate::admin::ChangeSeq;
 use crate::circuit::StoredCircuit;
 use crate::replay::Replay;
@@ -27,6 +28,7 @@ pub(super) struct State {
     pub(super) keys: BTreeMap<(EndpointId, [u8; 32]), UsedKey>,
     pub(super) circuits: BTreeMap<EndpointId, StoredCircuit>,
     pub(super) replays: BTreeMap<ReplayId, Replay>,
+    pub(super) log: LogState,
 }
 
 /// An endpoint, kept after its deletion so that its id stays taken and the change can be told.

@@ -66,6 +66,7 @@ impl DeliveryStore for SpooledStore {
 
 crate::delegate_circuit_store!(SpooledStore, primary);
 crate::delegate_replay_store!(SpooledStore, primary);
+crate::delegate_attestation_store!(SpooledStore, primary);
 
 #[async_trait]
 impl AdminStore for SpooledStore {

@@ -171,6 +171,7 @@ impl IngestStore for TestStore {
 }
 
 kapsel_store::delegate_circuit_store!(TestStore, inner);
+kapsel_store::delegate_attestation_store!(TestStore, inner);
 
 #[async_trait]
 impl DeliveryStore for TestStore {

@@ -42,6 +42,7 @@ async fn events_reach_a_destination_that_fails_at_first() {
         clock: Arc::clone(&clock),
         entropy,
         instance: ids.next(now),
+        log_id: ids.next(now),
     };
     let settings = DeliverySettings { poll_interval: Duration::from_millis(10), ..DeliverySettings::default() };
     let dispatcher = Arc::new(Dispatcher::new(deps, settings));

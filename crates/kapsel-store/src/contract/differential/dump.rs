@@ -5,8 +5,11 @@ use std::fmt::Debug;
 
 use kapsel_core::{DeliveryState, Endpoint, EndpointId, EventId, TenantId, Timestamp};
 
+use test_harness::builders::LOG_ID;
+
 use super::operation::Engine;
 use super::script::Script;
+use crate::attestation::{AttemptTrace, PendingLeaf};
 use crate::contract::world::ALL;
 use crate::{ChangeSeq, EventDetail, EventFilter, EventSummary, LaneScan, Replay, StatusSet, StoredCircuit};
 
@@ -23,6 +26,8 @@ pub(super) struct Dump {
     by_state: BTreeMap<(TenantId, &'static str), Vec<EventId>>,
     details: BTreeMap<EventId, EventDetail>,
     replays: BTreeMap<TenantId, Vec<Replay>>,
+    pending: Vec<PendingLeaf>,
+    traces: Vec<AttemptTrace>,
 }
 
 impl Dump {
@@ -40,6 +45,8 @@ impl Dump {
             by_state: BTreeMap::new(),
             details: BTreeMap::new(),
             replays: BTreeMap::new(),
+            pending: store.leaves_pending(LOG_ID, ALL).await.unwrap(),
+            traces: store.attempt_traces(None, ALL).await.unwrap(),
         };
         for tenant_id in script.tenants() {
             dump.replays.insert(*tenant_id, store.replay_list(*tenant_id, None, ALL).await.unwrap());

@@ -13,6 +13,7 @@ use kapsel_core::{
     EventId, FailureKind, FinalReason, HeaderBlock, IdGenerator, InstanceId, Lease, LeaseToken, Outcome, ReplayId,
     ResponseHead, TenantId, Timestamp,
 };
+use test_harness::builders::leaf_of;
 use test_harness::{EndpointBuilder, EventBuilder, SeededEntropy, TestClock};
 
 use super::operation::{Observation, Operation};
@@ -396,7 +397,8 @@ impl Script {
         if self.chance(3) {
             lease.token = LeaseToken(self.entropy.next_u64().cast_signed());
         }
-        Settlement { lease, attempt, decision }
+        let leaf = leaf_of(&attempt, &claimed.event.body_sha256);
+        Settlement { lease, attempt, decision, leaf }
     }
 
     fn answer(&self, status: u64) -> Outcome {

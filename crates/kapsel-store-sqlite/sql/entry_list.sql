@@ -1,0 +1,6 @@
+-- entry_list
+SELECT e.leaf_index, e.attempt_id, (SELECT l.data FROM log_leaves l WHERE l.attempt_id = e.attempt_id)
+FROM log_entries e
+WHERE e.log_id = ?1 AND e.leaf_index >= ?2
+ORDER BY e.leaf_index
+LIMIT ?3
