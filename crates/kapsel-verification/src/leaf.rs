@@ -162,7 +162,9 @@ mod tests {
         let bytes = leaf().to_canonical().unwrap();
         assert_eq!(AttemptLeaf::from_canonical(&bytes).unwrap(), leaf());
         let text = core::str::from_utf8(&bytes).unwrap();
-        assert!(text.starts_with(r#"{"attempt_id":"da_01jcqv7x5eff5v3fgsrqmmvb8d","attempt_number":2,"commitments":{"#));
+        assert!(
+            text.starts_with(r#"{"attempt_id":"da_01jcqv7x5eff5v3fgsrqmmvb8d","attempt_number":2,"commitments":{"#)
+        );
         assert!(text.ends_with(r#""tenant_id":"ten_01jcqv7x5eff5v3fgsrqmmvb8d","v":1}"#));
     }
 
