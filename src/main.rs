@@ -36,6 +36,8 @@ enum Command {
     Demo(commands::demo::Args),
     /// Bring the schema of the store up to date and end; `serve` does the same when it starts.
     Migrate(config::Args),
+    /// Show the keys that sign the log of attempts, or put a new one in the place of the present one.
+    Keys(commands::keys::Args),
     /// Check the configuration and print what would be in force, secrets hidden.
     CheckConfig(config::Args),
 }
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Listen(args) => commands::listen::run(&args),
         Command::Demo(args) => commands::demo::run(&args),
         Command::Migrate(args) => commands::migrate::run(&args),
+        Command::Keys(args) => commands::keys::run(&args),
         Command::CheckConfig(args) => commands::check_config::run(&args),
     };
     match result {

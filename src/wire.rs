@@ -1,6 +1,7 @@
 //! Puts the parts together: the only place that picks engine, clock, entropy and transport.
 
 mod engine;
+mod log;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,6 +40,9 @@ pub(crate) struct Server {
     stopping: watch::Sender<bool>,
     http: JoinHandle<usize>,
     background: Vec<JoinHandle<()>>,
+    /// Told to stop after everybody who settles attempts.
+    log_stopping: watch::Sender<bool>,
+    log: JoinHandle<()>,
 }
 
 impl Server {
@@ -62,6 +66,8 @@ impl Server {
             .map_err(|error| Failure::runtime("reading the endpoints")(error.into()))?;
         let directory = Arc::new(directory);
 
+        let log = log::open(config, &store, &clock, &entropy, engine.instance()).await?;
+
         let dispatcher = Arc::new(Dispatcher::new(
             kapsel_delivery::Deps {
                 store: Arc::clone(&store) as _,
@@ -71,6 +77,7 @@ impl Server {
                 clock: Arc::clone(&clock),
                 entropy: Arc::clone(&entropy),
                 instance: engine.instance(),
+                log_id: log.id,
             },
             delivery_settings(&config.delivery),
         ));
@@ -86,6 +93,11 @@ impl Server {
                 wake_delivery: dispatcher.waker(),
                 readiness: Arc::clone(&readiness),
                 spool: engine.spool_gauge(),
+                prover: log.prover,
+                log_alarm: {
+                    let sequencer = Arc::clone(&log.sequencer);
+                    Arc::new(move || sequencer.alarm())
+                },
             },
             api_settings(config, operator_key.clone(), engine.ingest_writers()),
         );
@@ -109,6 +121,9 @@ impl Server {
                 async move { replays.run(told(stopped)).await }
             }),
         ]);
+        let (log_stopping, log_stopped) = watch::channel(false);
+        let sequencer = log.sequencer;
+        let log = tokio::spawn(async move { sequencer.run(told(log_stopped)).await });
         let http = tokio::spawn(kapsel_api::serve(
             listener,
             api.router(),
@@ -129,6 +144,8 @@ impl Server {
             stopping,
             http,
             background,
+            log_stopping,
+            log,
         })
     }
 
@@ -168,6 +185,8 @@ impl Server {
         for task in self.background {
             let _ = task.await;
         }
+        self.log_stopping.send_replace(true);
+        let _ = self.log.await;
         self.engine.close().await;
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! One struct per area, each with the names, the default and the bounds of its settings beside it.
 
+mod attestation;
 mod delivery;
 mod log;
 mod security;
@@ -12,6 +13,7 @@ mod storage;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+pub(crate) use attestation::{ATTESTATION_KEY, AttestationConfig};
 pub(crate) use delivery::DeliveryConfig;
 pub(crate) use log::{LogConfig, LogFormat};
 pub(crate) use security::SecurityConfig;
@@ -77,6 +79,12 @@ pub(crate) struct Args {
     /// How many bytes the spool may hold [env: KAPSEL_SPOOL_MAX_BYTES] [default: 1073741824]
     #[arg(long, value_name = "BYTES")]
     spool_max_bytes: Option<String>,
+    /// Name of the log of attempts in checkpoints, fixed when it is made [env: KAPSEL_ATTESTATION_ORIGIN] [default: by its id]
+    #[arg(long, value_name = "NAME")]
+    attestation_origin: Option<String>,
+    /// Folder of the keys that sign it [env: KAPSEL_ATTESTATION_KEY_DIR] [default: attestation-keys in the data folder]
+    #[arg(long, value_name = "FOLDER")]
+    attestation_key_dir: Option<String>,
     /// Form of the log: text or json [env: KAPSEL_LOG_FORMAT] [default: text]
     #[arg(long, value_name = "FORM")]
     log_format: Option<String>,
@@ -105,7 +113,9 @@ pub(crate) struct Config {
     pub(crate) delivery: DeliveryConfig,
     /// Keys and what may be reached.
     pub(crate) security: SecurityConfig,
-    /// The log.
+    /// The log of attempts.
+    pub(crate) attestation: AttestationConfig,
+    /// What the program writes about itself.
     pub(crate) log: LogConfig,
     report: Vec<ReportLine>,
 }
@@ -131,8 +141,9 @@ impl Config {
         let storage = StorageConfig::read(&mut sources, args)?;
         let delivery = DeliveryConfig::read(&mut sources, args)?;
         let security = SecurityConfig::read(&mut sources, args)?;
+        let attestation = AttestationConfig::read(&mut sources, args, &storage.folder)?;
         let log = LogConfig::read(&mut sources, args)?;
-        Ok(Config { server, storage, delivery, security, log, report: sources.finish()? })
+        Ok(Config { server, storage, delivery, security, attestation, log, report: sources.finish()? })
     }
 
     /// The effective values with where each came from; secrets hidden.

@@ -1,4 +1,4 @@
-//! HTTP edge of Kapsel: the ingest route, the management API, health and metrics, and the accept loop.
+//! HTTP edge of Kapsel: the ingest route, the management API, the log of attempts, health and metrics, and the accept loop.
 //!
 //! **Is:** reading requests, checking who sends them and what they say, and answering. Incoming webhooks go through a
 //! bounded queue into group commits (`ingest`) and are answered when they are durable. HTTP statuses and error JSON are
@@ -9,6 +9,7 @@
 //!
 //! Read first: `ingest/handler.rs` and `ingest/queue.rs`.
 
+mod attest;
 mod envelope;
 mod ingest;
 mod manage;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
+use kapsel_attestation::Prover;
 use kapsel_core::{Clock, Entropy, IdGenerator};
 use kapsel_store::{AdminStore, CircuitStore, EndpointDirectory, Handoff, IngestStore, ReplayStore, SpoolGauge, Store};
 
@@ -53,6 +55,10 @@ pub struct Deps {
     pub readiness: Arc<Readiness>,
     /// The spool in front of the store, if there is one.
     pub spool: Option<Arc<dyn SpoolGauge>>,
+    /// Makes proofs from the log of attempts.
+    pub prover: Arc<Prover>,
+    /// Why that log stands still, if somebody has to see to it.
+    pub log_alarm: Arc<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 /// The HTTP API.
@@ -74,6 +80,8 @@ struct Shared {
     wake_delivery: Arc<dyn Fn() + Send + Sync>,
     readiness: Arc<Readiness>,
     spool: Option<Arc<dyn SpoolGauge>>,
+    prover: Arc<Prover>,
+    log_alarm: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     ids: IdGenerator,
     operator_key: OperatorKey,
     budget: Arc<Budget>,
@@ -114,6 +122,8 @@ impl Api {
                 wake_delivery: deps.wake_delivery,
                 readiness: deps.readiness,
                 spool: deps.spool,
+                prover: deps.prover,
+                log_alarm: deps.log_alarm,
                 settings,
             }),
         }
@@ -124,6 +134,7 @@ impl Api {
         let routes = Router::new()
             .route("/ingest/{endpoint_id}", post(ingest::handler::ingest))
             .merge(manage::routes())
+            .merge(attest::routes())
             .route("/health", get(ops::health::ready))
             .route("/health/live", get(ops::health::live))
             .route("/health/ready", get(ops::health::ready))

@@ -7,8 +7,10 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
+use kapsel_attestation::AttestationError;
 use kapsel_core::ErrorCode;
 use kapsel_core::ids::RequestId;
 use kapsel_store::StoreError;
@@ -16,6 +18,11 @@ use serde::Serialize;
 
 /// The media type of everything that Kapsel itself answers.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The media type of texts.
+pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+/// The media type of bytes that have no better one.
+pub(crate) const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// The HTTP status of an error code. [`ErrorCode::InvalidEndpoint`] has a second one: see [`Problem::gone`].
 pub(crate) const fn status_of(code: ErrorCode) -> StatusCode {
@@ -159,6 +166,15 @@ impl From<StoreError> for Problem {
     }
 }
 
+impl From<AttestationError> for Problem {
+    fn from(error: AttestationError) -> Self {
+        match error {
+            AttestationError::Store(error) => error.into(),
+            error => Problem::internal(with_sources(&error)),
+        }
+    }
+}
+
 /// An error with everything it was caused by, for the log.
 pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -237,6 +253,8 @@ pub(crate) enum Reply {
     Created,
     /// It was taken on and will be done.
     Accepted,
+    /// It is not there yet, and will be; the answer says why.
+    NotYet,
     /// A health check that answers "no". Its body is the answer and not an error.
     NotReady,
 }
@@ -253,11 +271,22 @@ pub(crate) fn json(reply: Reply, body: &impl Serialize) -> Response {
         Reply::Ok => StatusCode::OK,
         Reply::Created => StatusCode::CREATED,
         Reply::Accepted => StatusCode::ACCEPTED,
+        Reply::NotYet => {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            StatusCode::ACCEPTED
+        }
         Reply::NotReady => {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             StatusCode::SERVICE_UNAVAILABLE
         }
     };
+    response
+}
+
+/// An answer with these bytes as its body.
+pub(crate) fn bytes(media_type: HeaderValue, bytes: Bytes) -> Response {
+    let mut response = Response::new(Body::from(bytes));
+    response.headers_mut().insert(CONTENT_TYPE, media_type);
     response
 }
 

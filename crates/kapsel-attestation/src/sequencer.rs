@@ -340,13 +340,17 @@ impl Sequencer {
         Ok(own)
     }
 
-    /// Does what there is to do, until `shutdown` is ready, and then gives the lease back.
+    /// Does what there is to do, until `shutdown` is ready; then makes one more step and gives the lease back.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = std::pin::pin!(shutdown);
         tokio::select! {
             biased;
             () = &mut shutdown => {}
             () = self.run_for_ever() => {}
+        }
+        // What was settled last goes into the tree now and not at the next start.
+        if let Err(error) = self.run_once().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the last leaves stay for the next start");
         }
         if let Err(error) = self.deps.store.log_lease_release(Some(self.deps.instance)).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot give the lease of the log back");

@@ -5,6 +5,7 @@ use kapsel_core::{
     Timestamp,
 };
 use kapsel_store::{DeliveryDetail, EventDetail, EventSummary};
+use kapsel_verification::Hash;
 use serde::Serialize;
 
 /// At most so much of a response body is shown, in bytes.
@@ -58,6 +59,8 @@ struct AttemptView {
     response_body_truncated: bool,
     error_code: Option<ErrorCode>,
     error_detail: Option<String>,
+    /// The hash of the attempt's leaf in the log.
+    leaf_hash: Option<Hash>,
 }
 
 impl From<EventSummary> for EventSummaryView {
@@ -83,7 +86,7 @@ impl From<EventDetail> for EventView {
         EventView {
             summary: event.summary.into(),
             deliveries: event.deliveries.into_iter().map(DeliveryView::from).collect(),
-            attempts: event.attempts.into_iter().map(AttemptView::from).collect(),
+            attempts: event.attempts.into_iter().zip(event.leaf_hashes).map(AttemptView::from).collect(),
         }
     }
 }
@@ -100,8 +103,8 @@ impl From<DeliveryDetail> for DeliveryView {
     }
 }
 
-impl From<Attempt> for AttemptView {
-    fn from(attempt: Attempt) -> Self {
+impl From<(Attempt, Option<Hash>)> for AttemptView {
+    fn from((attempt, leaf_hash): (Attempt, Option<Hash>)) -> Self {
         let head = attempt.outcome.head();
         let shown = head.map(|head| &head.body[..head.body.len().min(RESPONSE_BODY_BYTES_SHOWN)]);
         let error_detail = match &attempt.outcome {
@@ -120,6 +123,7 @@ impl From<Attempt> for AttemptView {
                 .is_some_and(|head| head.body_truncated || head.body.len() > RESPONSE_BODY_BYTES_SHOWN),
             error_code: attempt.outcome.error_code(),
             error_detail,
+            leaf_hash,
             url: attempt.url,
         }
     }

@@ -14,7 +14,7 @@ mod fields;
 mod limits_input;
 mod policy_input;
 mod preconditions;
-mod query;
+pub(crate) mod query;
 mod replay_input;
 mod replay_view;
 mod replays;

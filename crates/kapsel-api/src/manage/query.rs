@@ -26,12 +26,21 @@ pub(crate) struct Query {
 impl Query {
     /// Reads the query of `uri`; `filters` are the parameters that it may have beside those for paging.
     pub(crate) fn read(uri: &Uri, filters: &[&str]) -> Result<Self, Problem> {
+        Query::read_known(uri, &[filters, PAGING].concat())
+    }
+
+    /// Reads the query of `uri` where there is no list: `parameters` are all that it may have.
+    pub(crate) fn read_alone(uri: &Uri, parameters: &[&str]) -> Result<Self, Problem> {
+        Query::read_known(uri, parameters)
+    }
+
+    fn read_known(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
         let extract::Query(pairs): extract::Query<Vec<(String, String)>> = extract::Query::try_from_uri(uri)
             .map_err(|error| Problem::bad_request(format!("the query cannot be read: {error}")))?;
         let problems = Problems::default();
         for (index, (name, _)) in pairs.iter().enumerate() {
-            if !PAGING.contains(&name.as_str()) && !filters.contains(&name.as_str()) {
-                let known = [filters, PAGING].concat().join(", ");
+            if !known.contains(&name.as_str()) {
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 problems.add(name, format!("unknown parameter; known are {known}"));
             } else if pairs[..index].iter().any(|(earlier, _)| earlier == name) {
                 problems.add(name, "must be given once");
@@ -52,6 +61,21 @@ impl Query {
             self.problems.add_given(name, problem, &Value::String(text.to_owned()));
         }
         value
+    }
+
+    /// Notes that a parameter has to be there. One that is there and cannot be read has been noted already.
+    pub(crate) fn missing(&self, name: &str) {
+        if self.text(name).is_none() {
+            self.problems.add(name, "is missing");
+        }
+    }
+
+    /// The end of reading where there is no list.
+    ///
+    /// # Errors
+    /// 422 with everything that is wrong with the query.
+    pub(crate) fn end(self) -> Result<(), Problem> {
+        self.problems.into_result()
     }
 
     /// Which page, after everything else was read.

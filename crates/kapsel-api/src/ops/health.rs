@@ -119,7 +119,8 @@ pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
         Some(SpoolState::Spooling) if accepting == OK => (Reply::Ok, "spooling"),
         Some(_) | None => (Reply::NotReady, "unavailable"),
     };
-    let alarms = shared.store.alarms();
+    let mut alarms = shared.store.alarms();
+    alarms.extend((shared.log_alarm)());
     let checks = Checks { store, accepting, alarms, spool: spool.as_ref().map(SpoolCheck::new) };
     problem::json(reply, &ReadinessReport { status, checks })
 }

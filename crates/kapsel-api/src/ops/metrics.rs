@@ -18,15 +18,22 @@ const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0
 pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let store_is_up = shared.store_check.is_up().await;
     let spool = shared.spool.as_ref().map(|gauge| gauge.spool_status());
-    let mut response = Response::new(Body::from(render(store_is_up, shared.store.alarms().len(), spool.as_ref())));
+    let mut response = Response::new(Body::from(render(
+        store_is_up,
+        shared.store.alarms().len(),
+        (shared.log_alarm)().is_some(),
+        spool.as_ref(),
+    )));
     response.headers_mut().insert(CONTENT_TYPE, TEXT_FORMAT);
     response
 }
 
-fn render(store_is_up: bool, alarms: usize, spool: Option<&SpoolStatus>) -> String {
+fn render(store_is_up: bool, alarms: usize, log_stands_still: bool, spool: Option<&SpoolStatus>) -> String {
     let mut page = String::new();
     gauge(&mut page, "kapsel_store_up", "Whether the store answers.", u8::from(store_is_up));
     gauge(&mut page, "kapsel_store_alarms", "What somebody should look at though the store works.", alarms);
+    let help = "Whether the log of attempts stands still and somebody has to see to it.";
+    gauge(&mut page, "kapsel_attestation_alarm", help, u8::from(log_stands_still));
     if let Some(SpoolStatus { state, events, bytes, bytes_max: _, refused }) = spool {
         let is_active = *state == SpoolState::Spooling;
         gauge(&mut page, "kapsel_spool_active", "Whether new events go into the spool.", u8::from(is_active));

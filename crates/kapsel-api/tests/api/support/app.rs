@@ -1,7 +1,7 @@
 //! The API under test with everything around it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
@@ -10,18 +10,23 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use kapsel_api::{Api, ApiSettings, Deps, Readiness};
+use kapsel_attestation::Prover;
 use kapsel_core::delivery::LeaseToken;
 use kapsel_core::{Clock as _, Endpoint, EndpointId, Event, IdGenerator, InstanceId, Lease, SystemEntropy, TenantId};
 use kapsel_store::{
     AdminStore, ClaimRequest, DeliveryStore as _, EndpointDirectory, EventFilter, EventSummary, LaneQuota,
 };
 use serde_json::Value;
+use test_harness::builders::LOG_ID;
 use test_harness::{EndpointBuilder, TestClock};
 use tower_service::Service as _;
 
 use super::gauge::TestGauge;
 use super::handoff::TestHandoff;
 use super::store::TestStore;
+
+/// The name of the log of every test.
+pub(crate) const ORIGIN: &str = "kapsel.example/log";
 
 /// The operator key of every test.
 pub(crate) const KEY: &str = "operator-key-of-the-tests";
@@ -34,6 +39,7 @@ pub(crate) struct App {
     pub(crate) handoff: Arc<TestHandoff>,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) spool: Arc<TestGauge>,
+    pub(crate) log_alarm: Arc<Mutex<Option<String>>>,
     directory: Arc<EndpointDirectory>,
     wakes: Arc<AtomicUsize>,
     ids: IdGenerator,
@@ -82,6 +88,7 @@ impl App {
         let wakes = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&wakes);
         let spool = Arc::new(TestGauge::new());
+        let log_alarm: Arc<Mutex<Option<String>>> = Arc::default();
         let deps = Deps {
             store: Arc::clone(&store) as _,
             directory: Arc::clone(&directory),
@@ -93,13 +100,18 @@ impl App {
             }),
             readiness: Arc::clone(&readiness),
             spool: has_spool.then(|| Arc::clone(&spool) as _),
+            prover: Arc::new(Prover::new(Arc::clone(&store) as _, LOG_ID, ORIGIN.to_owned())),
+            log_alarm: {
+                let alarm = Arc::clone(&log_alarm);
+                Arc::new(move || alarm.lock().unwrap().clone())
+            },
         };
         let mut settings = ApiSettings { operator_key: KEY.into(), ..ApiSettings::default() };
         change(&mut settings);
         let api = Api::new(deps, settings);
         let router = api.router();
         let ids = IdGenerator::new(Arc::new(SystemEntropy));
-        App { api, store, clock, handoff, readiness, spool, directory, wakes, ids, router }
+        App { api, store, clock, handoff, readiness, spool, log_alarm, directory, wakes, ids, router }
     }
 
     pub(crate) fn router(&self) -> Router {
