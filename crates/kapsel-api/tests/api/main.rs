@@ -8,6 +8,7 @@
     reason = "test code: a failed expectation fails the test"
 )]
 
+mod attest;
 mod error_pages;
 mod ingest_accept;
 mod ingest_load;

@@ -133,9 +133,12 @@ fn figures(answer: &Answer) -> Vec<(String, u64)> {
 #[tokio::test(start_paused = true)]
 async fn metrics_show_the_store() {
     let app = App::new().await;
-    let expected = |up, alarms| [("kapsel_store_up".to_owned(), up), ("kapsel_store_alarms".to_owned(), alarms)];
+    let expected = |up, alarms| {
+        let figures = [("kapsel_store_up", up), ("kapsel_store_alarms", alarms), ("kapsel_attestation_alarm", 0)];
+        figures.map(|(name, value)| (name.to_owned(), value))
+    };
     assert_eq!(figures(&get(&app, "/metrics").await), expected(1, 0));
-    assert_eq!(figures(&get(&app, "/metrics").await).len(), 2);
+    assert_eq!(figures(&get(&app, "/metrics").await).len(), 3);
     assert_eq!(app.store.pings(), 1, "it is asked as seldom as by the health routes");
     app.store.set_ping(Some(Fault::Before));
     tokio::time::advance(Duration::from_secs(2)).await;
@@ -161,6 +164,7 @@ async fn metrics_show_the_spool() {
         let expected = [
             ("kapsel_store_up", 1),
             ("kapsel_store_alarms", 0),
+            ("kapsel_attestation_alarm", 0),
             ("kapsel_spool_active", active),
             ("kapsel_spool_events", 12),
             ("kapsel_spool_bytes", 34_567),
