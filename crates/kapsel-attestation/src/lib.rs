@@ -10,6 +10,7 @@
 //! Read first: [`sequencer`] and [`signing`].
 
 pub mod error;
+pub mod fsck;
 pub mod key_folder;
 pub mod last_head;
 pub mod prover;
@@ -21,6 +22,7 @@ mod tiles;
 mod tree;
 
 pub use error::AttestationError;
+pub use fsck::Finding;
 pub use key_folder::KeyFolder;
 pub use last_head::{LastHead, LastHeadFile};
 pub use prover::{LogKeyView, Proof, Prover};

@@ -13,7 +13,7 @@ use kapsel_store::AttestationStore;
 use kapsel_store::attestation::{Head, Integration, Log, LogKey, PendingLeaf};
 use kapsel_verification::{KeyType, SignedCheckpoint, VerifierKey};
 
-use crate::error::AttestationError;
+use crate::error::{AttestationError, described};
 use crate::last_head::LastHead;
 use crate::signer::{KeyRing, LogSigner};
 use crate::signing;
@@ -378,15 +378,4 @@ impl Sequencer {
             tokio::time::sleep(wait).await;
         }
     }
-}
-
-/// An error with its causes, in one line.
-fn described(error: &AttestationError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -110,6 +110,14 @@ impl Edge {
         tiles
     }
 
+    /// The tiles that are not full, from level 0 upwards.
+    pub(crate) fn tiles(&self) -> impl Iterator<Item = Tile> {
+        tree::edge_tiles(self.size).filter_map(|(id, _)| {
+            let row = self.levels.get(usize::from(id.level))?;
+            Some(Tile { id, hashes: Bytes::copy_from_slice(row) })
+        })
+    }
+
     /// Adds a hash to a level; a tile that becomes full goes out, and its root goes one level up.
     fn push(&mut self, level: u8, hash: &Hash, full: &mut Vec<Tile>) {
         let place = usize::from(level);
@@ -134,9 +142,8 @@ impl Edge {
     /// [`MissingTile`], if the edge is not one.
     pub(crate) fn root(&self) -> Result<Hash, MissingTile> {
         let mut tiles = Tiles::default();
-        for (id, _) in tree::edge_tiles(self.size) {
-            let row = self.levels.get(usize::from(id.level)).ok_or(MissingTile(id))?;
-            tiles.put(Tile { id, hashes: Bytes::copy_from_slice(row) });
+        for tile in self.tiles() {
+            tiles.put(tile);
         }
         tiles.root(self.size)
     }
