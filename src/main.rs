@@ -36,6 +36,8 @@ enum Command {
     Demo(commands::demo::Args),
     /// Bring the schema of the store up to date and end; `serve` does the same when it starts.
     Migrate(config::Args),
+    /// Compute the whole log of attempts anew and say what is wrong where; exit code 1 if anything is.
+    Fsck(config::Args),
     /// Show the keys that sign the log of attempts, or put a new one in the place of the present one.
     Keys(commands::keys::Args),
     /// Check the configuration and print what would be in force, secrets hidden.
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Listen(args) => commands::listen::run(&args),
         Command::Demo(args) => commands::demo::run(&args),
         Command::Migrate(args) => commands::migrate::run(&args),
+        Command::Fsck(args) => commands::fsck::run(&args),
         Command::Keys(args) => commands::keys::run(&args),
         Command::CheckConfig(args) => commands::check_config::run(&args),
     };

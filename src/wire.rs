@@ -8,16 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kapsel_api::{Api, ApiSettings, Readiness, ServerSettings};
+use kapsel_attestation::fsck::{Finding, Summary};
 use kapsel_core::{Clock, Entropy, SystemClock, SystemEntropy};
 use kapsel_delivery::{DeliverySettings, Dispatcher, HttpSettings, HttpTransport, Janitor, ReplayRunner};
-use kapsel_store::EndpointDirectory;
+use kapsel_store::{EndpointDirectory, StoreError};
 use secrecy::SecretString;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use self::engine::Engine;
+use self::engine::{Bare, Engine};
 use crate::commands::Failure;
 use crate::config::{Config, DeliveryConfig};
 use crate::operator_key::{self, OperatorKeyOrigin};
@@ -205,7 +206,24 @@ pub(crate) fn check(config: &Config) -> Result<(), Failure> {
 /// What could not be opened.
 pub(crate) async fn migrate(config: &Config) -> Result<(), Failure> {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    engine::migrate(&config.storage, &SystemClock, &entropy).await
+    Bare::open(&config.storage, &SystemClock, &entropy).await?.close().await;
+    Ok(())
+}
+
+/// Checks the whole log of attempts of the store; `on_finding` gets whatever is wrong. `None` if there is no log.
+///
+/// # Errors
+/// The store cannot be opened or read.
+pub(crate) async fn fsck(
+    config: &Config,
+    on_finding: &mut (dyn FnMut(Finding) + Send),
+) -> Result<Option<Summary>, Failure> {
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let bare = Bare::open(&config.storage, &SystemClock, &entropy).await?;
+    let failed = |error: StoreError| Failure::runtime("reading the log of attempts")(error.into());
+    let summary = log::check(&*bare.store(), on_finding).await.map_err(failed);
+    bare.close().await;
+    summary
 }
 
 /// Waits until the program is to stop.

@@ -226,20 +226,43 @@ fn unusable(error: OpenError) -> Failure {
     Failure::Config(ConfigError::Secret { setting: DATABASE_URL, problem })
 }
 
-/// Brings the schema of the configured store up to date.
-///
-/// # Errors
-/// What could not be opened.
-pub(crate) async fn migrate(
-    config: &StorageConfig,
-    clock: &dyn Clock,
-    entropy: &Arc<dyn Entropy>,
-) -> Result<(), Failure> {
-    match &config.database {
-        None => open_folder(config).await?.close().await,
-        Some(database) => connect(database, clock, entropy).await?.close().await,
+/// A store with nobody at work on it: no lease is freed, no name is taken.
+pub(crate) enum Bare {
+    Embedded(SqliteStore),
+    Postgres(PostgresStore),
+}
+
+impl Bare {
+    /// Opens the configured store, its schema up to date.
+    ///
+    /// # Errors
+    /// What could not be opened.
+    pub(crate) async fn open(
+        config: &StorageConfig,
+        clock: &dyn Clock,
+        entropy: &Arc<dyn Entropy>,
+    ) -> Result<Self, Failure> {
+        Ok(match &config.database {
+            None => Bare::Embedded(open_folder(config).await?),
+            Some(database) => Bare::Postgres(connect(database, clock, entropy).await?),
+        })
     }
-    Ok(())
+
+    /// The store.
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Bare::Embedded(store) => Arc::new(store.clone()),
+            Bare::Postgres(store) => Arc::new(store.clone()),
+        }
+    }
+
+    /// Lets go.
+    pub(crate) async fn close(self) {
+        match self {
+            Bare::Embedded(store) => store.close().await,
+            Bare::Postgres(store) => store.close().await,
+        }
+    }
 }
 
 async fn open_folder(config: &StorageConfig) -> Result<SqliteStore, Failure> {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use kapsel_attestation::fsck::{self, Finding, Summary};
 use kapsel_attestation::{
     KeyFolder, KeyRing, LastHeadFile, Prover, SecretKey, Sequencer, SequencerDeps, SequencerSettings,
 };
 use kapsel_core::{Clock, Entropy, IdGenerator, InstanceId, LogId};
-use kapsel_store::Store;
 use kapsel_store::attestation::Log;
+use kapsel_store::{Store, StoreError};
 use kapsel_verification::leaf_hash;
 
 use crate::commands::Failure;
@@ -56,6 +57,17 @@ pub(super) async fn open(
         sequencer: Arc::new(Sequencer::new(deps, SequencerSettings::default())),
         prover: Arc::new(Prover::new(Arc::clone(store) as _, log.id, log.origin)),
     })
+}
+
+/// Checks the log of a store, if it has one.
+pub(super) async fn check(
+    store: &dyn Store,
+    on_finding: &mut (dyn FnMut(Finding) + Send),
+) -> Result<Option<Summary>, StoreError> {
+    match store.log_find().await? {
+        Some(log) => fsck::check(store, log.id, on_finding).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// What the configuration calls the log. A key says it as well, because it signs under that name.

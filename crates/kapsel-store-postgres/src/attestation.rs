@@ -37,6 +37,13 @@ impl AttestationStore for PostgresStore {
         self.work().with(open).await
     }
 
+    async fn log_find(&self) -> Result<Option<Log>, StoreError> {
+        let find = |session: Arc<Session>| async move {
+            session.query_opt(&sql::LOG_FIND, &[&LOG_NAME]).await?.map(|row| log(&row)).transpose()
+        };
+        self.api().with(find).await
+    }
+
     async fn log_get(&self, id: LogId) -> Result<Log, StoreError> {
         self.api().with(|session| async move { read_log(&session, id).await }).await
     }

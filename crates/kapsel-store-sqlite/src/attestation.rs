@@ -34,6 +34,15 @@ impl AttestationStore for SqliteStore {
         self.writer().write(Kind::Sure, Weight::ROW, open).await
     }
 
+    async fn log_find(&self) -> Result<Option<Log>, StoreError> {
+        let find = |connection: &Connection| {
+            let mut statement = connection.prepare_cached(sql::LOG_FIND)?;
+            let mut rows = statement.query([LOG_NAME])?;
+            rows.next()?.map(log).transpose()
+        };
+        self.readers().read(find).await
+    }
+
     async fn log_get(&self, id: LogId) -> Result<Log, StoreError> {
         self.readers().read(move |connection| read_log(connection, id)).await
     }

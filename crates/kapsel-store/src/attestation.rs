@@ -213,6 +213,12 @@ pub trait AttestationStore: Send + Sync {
     /// [`StoreError::Unavailable`].
     async fn log_open(&self, now: Timestamp, id: LogId, origin: String) -> Result<Log, StoreError>;
 
+    /// The log of this deployment, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn log_find(&self) -> Result<Option<Log>, StoreError>;
+
     /// Reads a log.
     ///
     /// # Errors
@@ -327,6 +333,7 @@ macro_rules! delegate_attestation_store {
         $crate::delegate_attestation_store! {
             @methods $store, $inner,
             log_open(now: kapsel_core::Timestamp, id: kapsel_core::LogId, origin: String) -> $crate::attestation::Log;
+            log_find() -> Option<$crate::attestation::Log>;
             log_get(id: kapsel_core::LogId) -> $crate::attestation::Log;
             log_lease_take(
                 now: kapsel_core::Timestamp,

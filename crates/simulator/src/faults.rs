@@ -88,7 +88,8 @@ impl FaultyStore {
         StoreError::unavailable("simulated", "simulated fault")
     }
 
-    fn count(&self, change: impl FnOnce(&mut Totals)) {
+    /// Counts something.
+    pub fn count(&self, change: impl FnOnce(&mut Totals)) {
         change(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -106,7 +107,7 @@ impl FaultyStore {
     }
 
     /// Makes a call under its fate. `call` does its work at once when it is waited for, and tells the oracles.
-    async fn under_fate<T>(
+    pub async fn under_fate<T>(
         &self,
         what: &str,
         call: impl Future<Output = Result<T, StoreError>> + Send,

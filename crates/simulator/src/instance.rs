@@ -1,11 +1,12 @@
-//! An instance: the real dispatcher, janitor and replay runner over a faulty store, with a clock of its own. It can die at any point where
-//! it waits for something, stand still, and start again under the same name.
+//! An instance: the real dispatcher, janitor, replay runner and sequencer over a faulty store, with a clock of its own. It
+//! can die at any point where it waits for something, stand still, and start again under the same name.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use kapsel_attestation::{Sequencer, SequencerDeps, SequencerSettings};
 use kapsel_core::{Clock, DeliveryRef, Endpoint, Entropy, EventId, IdGenerator, InstanceId, Timestamp};
 use kapsel_delivery::{DeliverySettings, Deps, Dispatcher, Janitor, ReplayRunner};
 use kapsel_store::{
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::destinations::Way;
 use crate::faults::FaultyStore;
+use crate::log::{Disk, RememberedHead, WatchedKeys};
 use crate::oracles::Life;
 use crate::timeline::Timeline;
 
@@ -117,6 +119,10 @@ pub struct Body {
     pub entropy: Arc<SeededEntropy>,
     /// Its limits.
     pub in_flight_max: usize,
+    /// What it remembers of the log beside the store.
+    pub disk: Disk,
+    /// The key that signs the log.
+    pub keys: Arc<WatchedKeys>,
 }
 
 /// One life.
@@ -161,6 +167,7 @@ impl Instance {
             running: Arc::clone(&running),
         };
         let (id, in_flight_max) = (body.id, body.in_flight_max);
+        let (disk, keys) = (Arc::clone(&body.disk), Arc::clone(&body.keys));
         tokio::spawn(async move {
             while store.lease_release_all(clock.now(), Some(id)).await.is_err() {
                 again().await;
@@ -188,15 +195,25 @@ impl Instance {
             }
             let janitor =
                 Janitor::new(Arc::clone(&store) as _, Arc::clone(&directory), Arc::clone(&clock), Arc::clone(&entropy));
+            let log = SequencerDeps {
+                store: Arc::clone(&store) as _,
+                keys,
+                last_head: Arc::new(RememberedHead { disk, store: Arc::clone(&store) }),
+                clock: Arc::clone(&clock),
+                instance: id,
+                log_id: LOG_ID,
+            };
+            let sequencer = Sequencer::new(log, sequencer_settings());
             let replays = ReplayRunner::new(Arc::clone(&store) as _, clock, entropy, dispatcher.waker());
             let handoff = dispatcher.handoff();
             let parts = Running { dispatcher: Arc::clone(&dispatcher), directory, handoff };
             *running.lock().unwrap_or_else(PoisonError::into_inner) = Some(parts);
-            // What an instance does, side by side. A sequencer of the log is one more of these.
+            // What an instance does, side by side.
             tokio::join!(
                 dispatcher.run(std::future::pending()),
                 janitor.run(std::future::pending()),
                 replays.run(std::future::pending()),
+                sequencer.run(std::future::pending()),
             );
         });
         instance
@@ -254,6 +271,17 @@ impl Instance {
         if let Some(running) = self.running() {
             running.dispatcher.wake();
         }
+    }
+}
+
+/// Small batches, so that there are many; and looks as seldom as the runs can bear.
+fn sequencer_settings() -> SequencerSettings {
+    SequencerSettings {
+        batch_max: 20,
+        batches_max: 4,
+        publish_interval: Duration::from_secs(5),
+        poll_interval: Duration::from_secs(1),
+        ..SequencerSettings::default()
     }
 }
 

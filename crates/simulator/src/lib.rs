@@ -3,7 +3,8 @@
 //!
 //! **Is:** a run ([`run`]) that makes up a list of operations from its seed ([`plan`]), carries them out on a small world
 //! ([`world`]) and watches it with [`oracles`]: what must hold whatever happens. The instances are the real dispatcher,
-//! janitor and replay runner; what they touch is not: a store that fails, delays and goes away ([`faults`]), destinations that do what they
+//! janitor, replay runner and sequencer of the log; what they touch is not: a store that fails, delays and goes away
+//! ([`faults`], [`log`]), destinations that do what they
 //! are told ([`destinations`]), clocks that differ, and a death at any point where something is waited for ([`instance`]).
 //!
 //! **Is not:** part of the product, and no benchmark. It runs on one thread of tokio with its clock paused, so the same
@@ -21,6 +22,7 @@
 pub mod destinations;
 pub mod faults;
 pub mod instance;
+pub mod log;
 pub mod oracles;
 pub mod plan;
 pub mod report;

@@ -20,6 +20,9 @@
 //! 12. **Stuck.** The world has healed, and hours later something is still waiting, or a replay is not through.
 //! 13. **Replayed twice.** One replay queued an event more than once.
 //! 14. **Given up.** An endpoint was disabled for its failures before it had had nothing else for long enough.
+//! 15. **Forked.** A head of the log was signed, published or not, that is not that of the tree of its size.
+//! 16. **Unattested.** At rest, an attempt does not have exactly one leaf in the tree, the last head does not cover them, or
+//!     `kapsel fsck` finds anything else.
 //!
 //! These are **not** violations: an event that arrives more than once after a crash, a lost answer or a lost commit (at
 //! least once is the promise, and 4 and 5 bound it); an event that was stored though its sender got no acknowledgement;
@@ -38,6 +41,7 @@ use kapsel_core::{
     ReplayId, Timestamp,
 };
 use kapsel_store::{Settled, Settlement, StoredCircuit};
+use kapsel_verification::Hash;
 
 /// One life of an instance: a new one begins with each start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +66,7 @@ struct State {
     under_way: BTreeMap<RequestId, UnderWay>,
     last_request: u64,
     replayed: BTreeSet<(ReplayId, EventId)>,
+    signed: BTreeSet<(u64, Hash)>,
 }
 
 /// An acknowledged event.
@@ -288,6 +293,16 @@ impl Oracles {
             self.violated(format!("replayed twice: {event_id} by {replay_id}"));
         }
         self.requeued(event_id);
+    }
+
+    /// A head of the log was signed.
+    pub fn signed(&self, size: u64, root: Hash) {
+        self.lock().signed.insert((size, root));
+    }
+
+    /// Every head that was ever signed.
+    pub fn all_signed(&self) -> Vec<(u64, Hash)> {
+        self.lock().signed.iter().copied().collect()
     }
 
     /// A settlement was answered by the store.

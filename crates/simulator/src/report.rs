@@ -33,6 +33,8 @@ pub struct Totals {
     pub openings: u64,
     /// Rights to probe that were won.
     pub probe_rights: u64,
+    /// Heads of the log that were published.
+    pub heads: u64,
     /// Endpoints that were disabled by their destination's word or failures.
     pub disabled: u64,
 }
@@ -66,6 +68,7 @@ impl AddAssign for Totals {
         self.freezes += other.freezes;
         self.openings += other.openings;
         self.probe_rights += other.probe_rights;
+        self.heads += other.heads;
         self.disabled += other.disabled;
     }
 }
@@ -83,6 +86,7 @@ impl fmt::Display for Totals {
         writeln!(f, "store delays         {}, calls refused while away {}", self.delays, self.outages)?;
         writeln!(f, "instances            {} crashes, {} stood still", self.crashes, self.freezes)?;
         writeln!(f, "circuits             {} openings, {} rights to probe", self.openings, self.probe_rights)?;
+        writeln!(f, "heads published      {}", self.heads)?;
         writeln!(f, "endpoints disabled   {}", self.disabled)?;
         write!(f, "faults injected      {}", self.faults())
     }

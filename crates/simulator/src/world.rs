@@ -5,19 +5,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use kapsel_attestation::SecretKey;
+use kapsel_attestation::fsck::{self, Finding};
 use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::{
     Clock as _, Endpoint, EndpointId, EndpointStatus, EventId, IdGenerator, InstanceId, ReplayId, ReplayState, TenantId,
 };
 use kapsel_store::{
-    AdminStore as _, CircuitStore as _, EventDetail, MemoryStore, Replay, ReplayCount, ReplayFilter, ReplayStore as _,
-    StoredCircuit,
+    AdminStore as _, AttestationStore as _, CircuitStore as _, EventDetail, MemoryStore, Replay, ReplayCount,
+    ReplayFilter, ReplayStore as _, StoredCircuit,
 };
+use test_harness::builders::LOG_ID;
 use test_harness::{EndpointBuilder, SeededEntropy, TokioClock};
 
 use crate::destinations::{Destinations, Way};
 use crate::faults::{FaultyStore, Weather};
 use crate::instance::{Body, Instance, SkewedClock};
+use crate::log::{Disk, ORIGIN, WatchedKeys, wrong_heads};
 use crate::oracles::{Accepted, Life, Oracles};
 use crate::plan::{Mood, Operation, Plan};
 use crate::report::{Report, Totals};
@@ -70,11 +74,15 @@ impl World {
         let clock = TokioClock::new();
         let destinations =
             Destinations::new(options.seed ^ 0xde57, Arc::clone(&oracles), Arc::clone(&totals), Arc::clone(&timeline));
+        let key = SecretKey::generate(ORIGIN, &*entropy).unwrap();
+        let keys = Arc::new(WatchedKeys { key, oracles: Arc::clone(&oracles) });
         let body = |skew: &i64| Body {
             id: ids.next::<InstanceId>(clock.now()),
             clock: SkewedClock::new(clock, *skew),
             entropy: Arc::clone(&entropy),
             in_flight_max: plan.in_flight_max,
+            disk: Disk::default(),
+            keys: Arc::clone(&keys),
         };
         let bodies: Vec<Body> = plan.skews_ms.iter().map(body).collect();
         let mut world = World {
@@ -94,6 +102,7 @@ impl World {
             acknowledged: Arc::default(),
             plan,
         };
+        world.store.log_open(world.clock.now(), LOG_ID, ORIGIN.to_owned()).await.unwrap();
         world.make_endpoints().await;
         for index in 0..world.bodies.len() {
             world.start(index);
@@ -371,6 +380,11 @@ impl World {
                 let running = replays.iter().filter(|replay| !replay.state.is_final());
                 open.extend(running.map(|replay| format!("{} is {}", replay.id, replay.state)));
             }
+            let log = self.store.log_get(LOG_ID).await.unwrap();
+            let waiting = self.store.leaves_pending(LOG_ID, usize::MAX).await.unwrap().len();
+            if waiting > 0 || log.published.is_none_or(|(size, _)| size != log.size) {
+                open.push(format!("{waiting} leaves wait, the log has {}, {:?} is published", log.size, log.published));
+            }
             if open.is_empty() {
                 break;
             }
@@ -400,6 +414,11 @@ impl World {
         if !self.oracles.violations().is_empty() {
             return;
         }
+        for wrong in wrong_heads(&self.store, &self.oracles.all_signed()).await {
+            self.oracles.violated(wrong);
+        }
+        let mut found = |finding: Finding| self.oracles.violated(format!("unattested: {finding}"));
+        fsck::check(&*self.store, LOG_ID, &mut found).await.unwrap();
         for (id, accepted) in self.oracles.all_accepted() {
             let detail = self.detail(id, &accepted).await;
             let endpoint = self.endpoints.iter().find(|endpoint| endpoint.id == accepted.endpoint_id).unwrap();

@@ -93,6 +93,7 @@ async fn an_event_is_shown_with_its_deliveries_and_attempts() {
         "response_body_truncated": false,
         "error_code": null,
         "error_detail": null,
+        "leaf_hash": event["attempts"][0]["leaf_hash"],
     });
     assert!(attempt["id"].as_str().unwrap().starts_with("da_"));
     assert_eq!(event["attempts"], json!([attempt]));

@@ -108,6 +108,7 @@ pub async fn leaf_exists_iff_settled(world: World) {
 /// There is one log, and whoever opens it gets the same.
 pub async fn log_is_made_once(world: World) {
     assert_not_found(world.store.log_get(LOG_ID).await);
+    assert_eq!(world.store.log_find().await.unwrap(), None);
     let made = world.store.log_open(world.now(), LOG_ID, ORIGIN.to_owned()).await.unwrap();
     let expected = Log {
         id: LOG_ID,
@@ -124,6 +125,7 @@ pub async fn log_is_made_once(world: World) {
     let other = world.store.log_open(later, LogId::MAX, "other.example".to_owned()).await.unwrap();
     assert_eq!(other, expected);
     assert_eq!(world.store.log_get(LOG_ID).await.unwrap(), expected);
+    assert_eq!(world.store.log_find().await.unwrap(), Some(expected));
     assert_not_found(world.store.log_get(LogId::MAX).await);
     let (now, owner) = (world.now(), world.instance_id());
     assert_not_found(world.store.log_lease_take(now, LogId::MAX, owner, now + LEASE).await);

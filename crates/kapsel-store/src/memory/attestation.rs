@@ -44,6 +44,10 @@ impl AttestationStore for MemoryStore {
         Ok(self.lock().log.log.get_or_insert_with(new).clone())
     }
 
+    async fn log_find(&self) -> Result<Option<Log>, StoreError> {
+        Ok(self.lock().log.log.clone())
+    }
+
     async fn log_get(&self, id: LogId) -> Result<Log, StoreError> {
         self.lock().log.get(id).cloned()
     }
