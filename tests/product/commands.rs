@@ -14,6 +14,10 @@ async fn the_demo_succeeds() {
     assert!(output.status.success(), "{shown}{}", text(&output.stderr));
     assert!(shown.contains("Every webhook arrived byte-exact"), "{shown}");
     assert_eq!(shown.matches("exact  valid").count(), 14, "{shown}");
+    // The proof of one holds, and the same with a changed byte does not.
+    assert!(shown.contains("PROVEN: the attempt DELIVERED the event"), "{shown}");
+    let changed = shown.split("one byte of the leaf changed").nth(1).unwrap();
+    assert!(changed.contains('✗') && !changed.contains("PROVEN: the attempt"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use serde_json::json;
 use test_harness::SeededEntropy;
 use test_harness::destination::{Behaviour, Destination};
 
+use crate::attestation::{figure, fsck};
 use crate::ledger::{Load, Tally};
 use crate::program::Program;
 
@@ -48,4 +49,9 @@ async fn nothing_acknowledged_is_lost_over_a_hundred_kills() {
     println!("seed {seed}: {CYCLES} kills, {tally}");
     tally.check(CYCLES);
     assert!(program.terminate().await.success());
+
+    // The log was killed as often: every attempt has its one leaf, and every head is that of its tree.
+    let data = data.to_string_lossy().into_owned();
+    let said = fsck(&[("KAPSEL_DATA_DIR", &data)]).await.expect(0);
+    assert!(figure(&said, "attempts stored") >= u64::try_from(acknowledged.len()).unwrap(), "{said}");
 }

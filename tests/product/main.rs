@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![allow(unreachable_pub, missing_docs, reason = "the modules of one test binary")]
 
+mod attestation;
 mod bad_input;
 mod circuits;
 mod commands;

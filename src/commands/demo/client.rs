@@ -47,6 +47,14 @@ impl Client {
         if status.is_success() { Ok(answer) } else { Err(format!("{path}: {status}: {answer}").into()) }
     }
 
+    /// Asks for something that may not be there yet.
+    pub(super) async fn get(&self, path: &str) -> Result<(StatusCode, serde_json::Value), Error> {
+        let request = Request::get(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.key.expose_secret()))
+            .body(Full::new(Bytes::new()))?;
+        self.send(request).await
+    }
+
     /// Sends a webhook.
     pub(super) async fn post(
         &self,

@@ -1,7 +1,9 @@
 //! `kapsel demo`: real signed webhooks of several providers go through a server of their own to two destinations, one
-//! healthy, one that fails twice. It ends with success only if every one arrived byte-exact and validly signed.
+//! healthy, one that fails twice. At the end a proof of one delivery is checked by the separate verifier. It ends with
+//! success only if every webhook arrived byte-exact and validly signed, the proof holds, and a changed one does not.
 
 mod client;
+mod proof;
 mod providers;
 mod table;
 
@@ -65,7 +67,7 @@ pub(crate) fn run(_: &Args) -> Result<(), Failure> {
         server.stop().await;
         match result {
             Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err(Failure::runtime("demo")("not everything arrived as it should".into())),
+            Ok(Ok(false)) => Err(Failure::runtime("demo")("not everything was as it should be".into())),
             Ok(Err(error)) => Err(Failure::runtime("demo")(error)),
             Err(_) => Err(Failure::runtime("demo")("not everything arrived in time".into())),
         }
@@ -125,7 +127,13 @@ async fn show(server: &Server) -> Result<bool, Error> {
         note(&mut events, &arrival);
     }
     println!();
-    report(&client, &events).await
+    let all_well = report(&client, &events).await?;
+    println!();
+    let id = events.keys().next().ok_or("nothing was sent")?;
+    let event = client.call(Method::GET, &format!("/v1/events/{id}"), None).await?;
+    let attempt = event["attempts"].as_array().and_then(|attempts| attempts.last());
+    let attempt = attempt.and_then(|attempt| attempt["id"].as_str()).ok_or("the event has no attempt")?;
+    Ok(proof::show(&client, attempt).await? && all_well)
 }
 
 /// Starts a destination that fails the first attempts of each event.

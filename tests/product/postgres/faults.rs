@@ -8,6 +8,7 @@ use test_harness::SeededEntropy;
 use test_harness::destination::{Behaviour, Destination};
 
 use super::{Database, Fleet, ingest_url};
+use crate::attestation::fsck;
 use crate::ledger::{Load, Tally};
 
 const KILLS: usize = 20;
@@ -64,6 +65,7 @@ async fn three_instances_one_is_killed_at_random_over_and_over() {
     println!("seed {seed}: {KILLS} kills, {tally}, {leases_ended} leases ended");
     tally.check(KILLS);
     fleet.terminate().await;
+    fsck(&[("DATABASE_URL", &database.url())]).await.expect(0);
 }
 
 /// The database server crashes and comes back: senders are told to come again, nothing acknowledged is lost, and no
@@ -108,6 +110,8 @@ async fn postgres_is_stopped_immediately_in_mid_load() {
     // They can be stopped in order while the server is away.
     database.with_cluster(|cluster| cluster.stop_immediate()).await;
     fleet.terminate().await;
+    database.with_cluster(|cluster| cluster.start_again()).await;
+    fsck(&[("DATABASE_URL", &database.url())]).await.expect(0);
 }
 
 /// Connections break at any moment, in the middle of whatever they are used for: nothing acknowledged is lost.
@@ -133,4 +137,5 @@ async fn connections_are_cut_in_mid_load() {
     assert!(connections > CUTS, "there was something to cut: {connections}");
     tally.check(CUTS * LOAD_MIN);
     fleet.terminate().await;
+    fsck(&[("DATABASE_URL", &database.url())]).await.expect(0);
 }

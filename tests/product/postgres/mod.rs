@@ -1,5 +1,6 @@
 //! The built program on PostgreSQL: several instances that share a database, and a database that goes away.
 
+mod attestation;
 mod endpoints;
 mod faults;
 mod leases;
@@ -14,8 +15,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kapsel_attestation::SecretKey;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_harness::SeededEntropy;
 use test_harness::destination::{Behaviour, Destination};
 use test_harness::postgres::{self, PostgresCluster};
 use tokio::task::JoinSet;
@@ -217,8 +221,11 @@ fn ingest_url(program: &Program, endpoint_id: &str) -> String {
 }
 
 async fn start_program(database_url: String, data_folder: PathBuf) -> Program {
+    // One key for all that share a log.
+    let key = SecretKey::generate("fleet.example/log", &SeededEntropy::new(1)).unwrap().to_text();
     let settings = [
         ("DATABASE_URL", database_url.as_str()),
+        ("KAPSEL_ATTESTATION_KEY", key.expose_secret()),
         ("KAPSEL_ALLOW_DESTINATIONS", "127.0.0.0/8"),
         // Long enough for every attempt of these tests but those that hang.
         ("KAPSEL_SHUTDOWN_SECONDS", "1"),
