@@ -86,6 +86,12 @@ impl AttemptLeaf {
     /// The word for a whole answer with a status of 2xx.
     pub const DELIVERED: &'static str = "delivered";
 
+    /// Whether the attempt delivered: the outcome says so, and the status is one of 2xx. Where the two contradict each other
+    /// it did not.
+    pub fn is_delivered(&self) -> bool {
+        self.outcome == Self::DELIVERED && self.http_status.is_some_and(|status| (200..300).contains(&status))
+    }
+
     /// The exact bytes that are stored and hashed.
     ///
     /// # Errors
@@ -166,6 +172,19 @@ mod tests {
             text.starts_with(r#"{"attempt_id":"da_01jcqv7x5eff5v3fgsrqmmvb8d","attempt_number":2,"commitments":{"#)
         );
         assert!(text.ends_with(r#""tenant_id":"ten_01jcqv7x5eff5v3fgsrqmmvb8d","v":1}"#));
+    }
+
+    #[test]
+    fn only_the_word_and_a_status_of_2xx_together_are_a_delivery() {
+        let delivered =
+            |outcome: &str, http_status| AttemptLeaf { outcome: outcome.into(), http_status, ..leaf() }.is_delivered();
+        assert!(delivered("delivered", Some(200)) && delivered("delivered", Some(299)));
+        assert!(
+            !delivered("delivered", Some(300)) && !delivered("delivered", Some(199)) && !delivered("delivered", None)
+        );
+        assert!(
+            !delivered("server_error", Some(200)) && !delivered("Delivered", Some(200)) && !delivered("", Some(200))
+        );
     }
 
     #[test]
