@@ -18,6 +18,9 @@ use crate::hash::Hash;
 pub const LEAF_VERSION: u32 = 1;
 /// Leaves are no longer than this (C2SP tlog-tiles: the length of an entry has 16 bits).
 pub const LEAF_BYTES_MAX: usize = 65_535;
+/// Numbers in a leaf are no larger: RFC 8785 has no canonical form for integers that JavaScript cannot tell apart (I-JSON, RFC
+/// 7493, section 2.2).
+pub const NUMBER_MAX: u64 = (1 << 53) - 1;
 
 /// What one leaf says. The fields stand in the order of RFC 8785, which is the order they are written in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +34,7 @@ pub struct AttemptLeaf {
     pub commitments: Commitments,
     /// The delivery, `dlv_…`.
     pub delivery_id: String,
-    /// How long it took until the outcome was known, in whole milliseconds.
+    /// How long it took until the outcome was known, in whole milliseconds, up to [`NUMBER_MAX`].
     pub duration_ms: u64,
     /// The endpoint, `ep_…`.
     pub endpoint_id: String,
@@ -95,8 +98,12 @@ impl AttemptLeaf {
     /// The exact bytes that are stored and hashed.
     ///
     /// # Errors
-    /// [`LeafError::TooLong`]; nothing that Kapsel writes comes near the limit.
+    /// [`LeafError::TooLong`], and [`LeafError::NotCanonical`] where a number is above [`NUMBER_MAX`]; nothing that Kapsel
+    /// writes comes near the limits.
     pub fn to_canonical(&self) -> Result<Vec<u8>, LeafError> {
+        if self.duration_ms > NUMBER_MAX {
+            return Err(LeafError::NotCanonical);
+        }
         // RFC 8785 for what is in a leaf: fields in order, no spaces, integers, and strings with the escapes of JSON's own
         // grammar, which is how serde_json writes them.
         let bytes = serde_json::to_vec(self).map_err(|error| LeafError::Form(alloc::format!("{error}")))?;
@@ -210,6 +217,16 @@ mod tests {
         for case in cases {
             assert_eq!(AttemptLeaf::from_canonical(case.as_bytes()), Err(LeafError::NotCanonical), "{case}");
         }
+    }
+
+    #[test]
+    fn numbers_that_are_not_exact_everywhere_have_no_form() {
+        let leaf = |duration_ms| AttemptLeaf { duration_ms, ..leaf() };
+        let bytes = leaf(NUMBER_MAX).to_canonical().unwrap();
+        assert_eq!(AttemptLeaf::from_canonical(&bytes).unwrap().duration_ms, 9_007_199_254_740_991);
+        assert_eq!(leaf(NUMBER_MAX + 1).to_canonical(), Err(LeafError::NotCanonical));
+        let text = core::str::from_utf8(&bytes).unwrap().replace("9007199254740991", "9007199254740992");
+        assert_eq!(AttemptLeaf::from_canonical(text.as_bytes()), Err(LeafError::NotCanonical));
     }
 
     #[test]
