@@ -4,8 +4,8 @@ Input, one JSON object per line, about one tree that starts empty:
   {"append": "…"}                          a leaf, in base64
   {"inclusion": index, "size": size}       the path of a leaf, counted from 0
   {"consistency": old_size, "size": size}  the path between two sizes
-Output, one line for each: {"size": …, "root": "…"} or {"path": ["…"]}, hashes in hexadecimal digits, paths in the order of the
-RFC; or {"error": "…"}. The library counts leaves from 1, and its paths have a form of their own, see below.
+Output, one line for each: {"size": …, "root": "…"} or {"path": ["…"]}, hashes in hexadecimal digits, paths in the order
+of the RFC; or {"error": "…"}. The library counts leaves from 1, and its paths have a form of their own, see below.
 """
 
 import base64
@@ -23,8 +23,8 @@ def inclusion(index: int, size: int) -> list:
 
 
 def consistency(old_size: int, size: int) -> list:
-    """Its path starts with the first new leaf and climbs from there, where the RFC has the whole subtree to the right of the
-    last old one. `subset` tells old nodes from new ones. The RFC puts the last old subtree first, and leaves it out
+    """Its path starts with the first new leaf and climbs from there, where the RFC has the whole subtree to the right of
+    the last old one. `subset` tells old nodes from new ones. The RFC puts the last old subtree first, and leaves it out
     where that is the old tree."""
     proof = tree.prove_consistency(old_size, size)
     if old_size == size:

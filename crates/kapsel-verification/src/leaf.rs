@@ -1,9 +1,9 @@
 //! The leaves of Kapsel's log: one for each delivery attempt.
 //!
-//! A leaf is hashed as it is stored, byte for byte. Its bytes are canonical JSON (RFC 8785), so that others can make them
-//! from the same values. It says what happened and commits to what must not stand in a public record: the URL, the payload
-//! and the response are in it as HMACs under salts that are kept elsewhere. Without the salts nobody can tell what was
-//! committed to, not even by guessing; with one, exactly that field is shown.
+//! A leaf is hashed as it is stored, byte for byte. Its bytes are canonical JSON (RFC 8785), so that others can make
+//! them from the same values. It says what happened and commits to what must not stand in a public record: the URL, the
+//! payload and the response are in it as HMACs under salts that are kept elsewhere. Without the salts nobody can tell
+//! what was committed to, not even by guessing; with one, exactly that field is shown.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,8 +18,8 @@ use crate::hash::Hash;
 pub const LEAF_VERSION: u32 = 1;
 /// Leaves are no longer than this (C2SP tlog-tiles: the length of an entry has 16 bits).
 pub const LEAF_BYTES_MAX: usize = 65_535;
-/// Numbers in a leaf are no larger: RFC 8785 has no canonical form for integers that JavaScript cannot tell apart (I-JSON, RFC
-/// 7493, section 2.2).
+/// Numbers in a leaf are no larger: RFC 8785 has no canonical form for integers that JavaScript cannot tell apart
+/// (I-JSON, RFC 7493, section 2.2).
 pub const NUMBER_MAX: u64 = (1 << 53) - 1;
 
 /// What one leaf says. The fields stand in the order of RFC 8785, which is the order they are written in.
@@ -89,8 +89,8 @@ impl AttemptLeaf {
     /// The word for a whole answer with a status of 2xx.
     pub const DELIVERED: &'static str = "delivered";
 
-    /// Whether the attempt delivered: the outcome says so, and the status is one of 2xx. Where the two contradict each other
-    /// it did not.
+    /// Whether the attempt delivered: the outcome says so, and the status is one of 2xx. Where the two contradict each
+    /// other it did not.
     pub fn is_delivered(&self) -> bool {
         self.outcome == Self::DELIVERED && self.http_status.is_some_and(|status| (200..300).contains(&status))
     }
@@ -98,14 +98,14 @@ impl AttemptLeaf {
     /// The exact bytes that are stored and hashed.
     ///
     /// # Errors
-    /// [`LeafError::TooLong`], and [`LeafError::NotCanonical`] where a number is above [`NUMBER_MAX`]; nothing that Kapsel
-    /// writes comes near the limits.
+    /// [`LeafError::TooLong`], and [`LeafError::NotCanonical`] where a number is above [`NUMBER_MAX`]; nothing that
+    /// Kapsel writes comes near the limits.
     pub fn to_canonical(&self) -> Result<Vec<u8>, LeafError> {
         if self.duration_ms > NUMBER_MAX {
             return Err(LeafError::NotCanonical);
         }
-        // RFC 8785 for what is in a leaf: fields in order, no spaces, integers, and strings with the escapes of JSON's own
-        // grammar, which is how serde_json writes them.
+        // RFC 8785 for what is in a leaf: fields in order, no spaces, integers, and strings with the escapes of JSON's
+        // own grammar, which is how serde_json writes them.
         let bytes = serde_json::to_vec(self).map_err(|error| LeafError::Form(alloc::format!("{error}")))?;
         if bytes.len() > LEAF_BYTES_MAX { Err(LeafError::TooLong(bytes.len())) } else { Ok(bytes) }
     }
@@ -133,7 +133,8 @@ impl AttemptLeaf {
     }
 }
 
-/// The commitment to a value: HMAC-SHA256 of it under its salt (RFC 2104). Each field of each leaf has a salt of its own.
+/// The commitment to a value: HMAC-SHA256 of it under its salt (RFC 2104). Each field of each leaf has a salt of its
+/// own.
 pub fn commitment(salt: &[u8], value: &[u8]) -> Hash {
     // A key of any length is fine for HMAC; there is no error to handle.
     let Ok(mac) = <Hmac<Sha256> as Mac>::new_from_slice(salt) else { return crate::hash::empty_root() };

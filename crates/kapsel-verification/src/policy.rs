@@ -1,8 +1,8 @@
 //! Whose signatures are enough: the policy file of C2SP tlog-policy.
 //!
-//! It lists keys of logs and of witnesses, and says which of the witnesses have to have cosigned. A file is read whole or
-//! refused: keys of types that this library does not know are an error, because a quorum that leaves them out would be
-//! another quorum than the one that was written.
+//! It lists keys of logs and of witnesses, and says which of the witnesses have to have cosigned. A file is read whole
+//! or refused: keys of types that this library does not know are an error, because a quorum that leaves them out would
+//! be another quorum than the one that was written.
 
 use alloc::vec::Vec;
 
@@ -13,8 +13,8 @@ use crate::note::VerifiedSignature;
 /// Policy files are no longer than this: room for a few thousand keys.
 pub const POLICY_BYTES_MAX: usize = 512 * 1024;
 
-/// A policy that was read. Groups refer to what stands above them only, so there are no circles, and they are evaluated in
-/// their order without any nesting.
+/// A policy that was read. Groups refer to what stands above them only, so there are no circles, and they are evaluated
+/// in their order without any nesting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     logs: Vec<VerifierKey>,

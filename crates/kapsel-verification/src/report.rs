@@ -139,7 +139,7 @@ impl Report {
 
     /// The same without a step that there was nothing to do for.
     pub(crate) fn without(mut self, step: Step) -> Self {
-        self.steps.retain(|report| report.step != step || report.result.is_err());
+        self.steps.retain(|report| report.step != step);
         self
     }
 

@@ -8,7 +8,8 @@ use kapsel_verification::{AttemptLeaf, StepReport, Verified, VerifiedHead};
 use crate::instant::rfc3339;
 use crate::verdict::Verdict;
 
-/// Lines of text. What comes out of a proof was written by somebody else, who may want to have the last word on a terminal.
+/// Lines of text. What comes out of a proof was written by somebody else, who may want to have the last word on a
+/// terminal.
 #[derive(Default)]
 struct Lines(String);
 

@@ -1,5 +1,5 @@
-//! The same questions to our code, to the definition in RFC 6962, and to two libraries by others: ct-merkle and tlog_tiles.
-//! What is written here is read by signed_note and tlog_tiles.
+//! The same questions to our code, to the definition in RFC 6962, and to two libraries by others: ct-merkle and
+//! tlog_tiles. What is written here is read by signed_note and tlog_tiles.
 
 use std::cell::Cell;
 

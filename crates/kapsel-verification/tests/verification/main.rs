@@ -10,6 +10,7 @@
 mod damage;
 mod differential;
 mod fixture;
+mod frozen;
 mod heads;
 mod judges;
 mod mutation;

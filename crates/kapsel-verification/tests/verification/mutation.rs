@@ -23,8 +23,8 @@ fn of_tlog_proof(text: &[u8], leaf: &[u8]) -> Option<Verified> {
     verifier().verify_tlog_proof(&TlogProof::parse(text).ok()?, leaf).ok()
 }
 
-/// Whether it says nothing that the other does not say. Openings may be missing, and so may the signature under the time:
-/// whoever hands a proof on may take them away, and a changed name of the field or of the signer does that.
+/// Whether it says nothing that the other does not say. Openings may be missing, and so may the signature under the
+/// time: whoever hands a proof on may take them away, and a changed name of the field or of the signer does that.
 fn proves_no_more(found: &Verified, sound: &Verified) -> bool {
     let mut less = sound.clone();
     if found.opened == Default::default() {
