@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kapsel_verification::{
-    Hash, ProofVerifier, SignedCheckpoint, VerifierKey, empty_root, leaf_hash, verify_consistency, verify_inclusion,
+    Checkpoint, Cosignature, Hash, KeyId, KeyType, Policy, ProofVerifier, SignatureLine, SignedCheckpoint,
+    VerifiedSignature, VerifierKey, empty_root, leaf_hash, note, verify_consistency, verify_inclusion,
 };
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::reference::Tree;
 
@@ -147,4 +149,51 @@ fn the_golden_log_opens_and_its_tiles_and_entries_agree() {
     for (old, new) in (1..=15).flat_map(|new| (1..=new).map(move |old| (old, new))) {
         head(old).verify_continuation(&head(new), &tree.consistency(old, new)).unwrap();
     }
+}
+
+/// A log, a witness and a submitter that never heard of us: a proof that Sigsum's tools made. Its tree head is the text of a
+/// C2SP checkpoint, and its cosignatures are those of C2SP.
+#[test]
+fn a_proof_of_sigsum_holds() {
+    const LOG: &str = "ac26c0a855ac451a6539478e1a160388f024b385f1363efcda470170076c01e5";
+    const WITNESS: &str = "cbe357e6b464049e703b7be6c89201193acc2a18c095b0691aaf50b9b1e1578a";
+    // What was submitted: its hash is in the leaf.
+    const MESSAGE: &[u8; 32] = b"                          foo-4\n";
+
+    let file = fs::read_to_string(vectors().join("sigsum/proof.txt")).unwrap();
+    let values = |name: &str| -> Vec<String> {
+        let lines = file.lines().filter_map(|line| line.split_once('='));
+        lines.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).collect()
+    };
+    let value = |name: &str| values(name).pop().unwrap();
+    let unhex = |text: &str| hex::decode(text).unwrap();
+    let key =
+        |name: &str, key_type, text: &str| VerifierKey::new(name, key_type, &unhex(text).try_into().unwrap()).unwrap();
+
+    let origin = format!("sigsum.org/v1/tree/{}", value("log"));
+    let text = Checkpoint::new(&origin, 4, value("root_hash").parse().unwrap(), &[]).unwrap().to_text();
+    let (log, witness) = (key(&origin, KeyType::Ed25519, LOG), key("w", KeyType::CosignatureV1, WITNESS));
+    let cosignature = value("cosignature");
+    let [_, time, signature] = cosignature.split(' ').collect::<Vec<_>>().try_into().unwrap();
+    let cosignature =
+        Cosignature { time: time.parse().unwrap(), signature: unhex(signature).try_into().unwrap() }.to_bytes();
+    let line = |key: &VerifierKey, signature: Vec<u8>| SignatureLine {
+        name: key.name().to_owned(),
+        key_id: KeyId::of(key.name(), key.key_type(), key.public_key()),
+        signature,
+    };
+    let lines = [line(&log, unhex(&value("signature"))), line(&witness, cosignature.to_vec())];
+    let signed = SignedCheckpoint::parse(note::format(&text, &lines).unwrap().as_bytes()).unwrap();
+
+    let policy = format!("log {log}\nwitness w {witness}\nquorum w\n");
+    let verifier = ProofVerifier::with_policy(Policy::parse(policy.as_bytes()).unwrap());
+    let head = verifier.verify_checkpoint(&signed).unwrap();
+    assert_eq!((head.tree_size, head.signed_by), (4, vec![log]));
+    assert_eq!(head.witnessed_by, [VerifiedSignature { key: witness, time: Some(1_683_202_758) }]);
+
+    let submitted = value("leaf");
+    let (key_hash, signature) = submitted.split_once(' ').unwrap();
+    let leaf = [Sha256::digest(MESSAGE).to_vec(), unhex(signature), unhex(key_hash)].concat();
+    let path: Vec<Hash> = values("node_hash").iter().map(|hash| hash.parse().unwrap()).collect();
+    assert_eq!(verify_inclusion(&leaf_hash(&leaf), 3, 4, &path, &head.root_hash), Ok(()));
 }
