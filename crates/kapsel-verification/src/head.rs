@@ -48,7 +48,7 @@ pub enum HeadError {
     #[error("the head is not a view of its checkpoint")]
     View(#[from] TreeHeadError),
     /// The signatures do not hold, or are all by strangers.
-    #[error("the checkpoint of {origin} is not signed by a known key")]
+    #[error("the checkpoint of {origin} cannot be trusted")]
     Open {
         /// The name of the log, as the checkpoint gives it.
         origin: String,

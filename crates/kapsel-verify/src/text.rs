@@ -8,6 +8,10 @@ use kapsel_verification::{AttemptLeaf, StepReport, Verified, VerifiedHead};
 use crate::instant::rfc3339;
 use crate::verdict::Verdict;
 
+/// A line is not longer than this many characters. URLs are shorter, and a leaf may hold 64 KiB of anything; JSON shows
+/// it all.
+const LINE_CHARACTERS_MAX: usize = 4096;
+
 /// Lines of text. What comes out of a proof was written by somebody else, who may want to have the last word on a
 /// terminal.
 #[derive(Default)]
@@ -15,8 +19,13 @@ struct Lines(String);
 
 impl Lines {
     fn line(&mut self, line: impl fmt::Display) {
-        for c in line.to_string().chars() {
+        let line = line.to_string();
+        let mut rest = line.chars();
+        for c in rest.by_ref().take(LINE_CHARACTERS_MAX) {
             if is_harmless(c) { self.0.push(c) } else { self.0.extend(c.escape_unicode()) }
+        }
+        if rest.next().is_some() {
+            self.0.push_str("\u{2026} (cut off)");
         }
         self.0.push('\n');
     }
@@ -163,5 +172,14 @@ mod tests {
         let mut lines = Lines::default();
         lines.line("a\u{1b}[2Kb\n\u{202e}c\u{9b}\u{200b} ä✓");
         assert_eq!(lines.0, "a\\u{1b}[2Kb\\u{a}\\u{202e}c\\u{9b}\\u{200b} ä✓\n");
+    }
+    #[test]
+    fn a_line_has_an_end() {
+        let mut lines = Lines::default();
+        lines.line("x".repeat(LINE_CHARACTERS_MAX));
+        lines.line("y".repeat(LINE_CHARACTERS_MAX + 1));
+        let (first, second) = lines.0.split_once('\n').unwrap();
+        assert_eq!(first, "x".repeat(LINE_CHARACTERS_MAX));
+        assert_eq!(second, "y".repeat(LINE_CHARACTERS_MAX) + "\u{2026} (cut off)\n");
     }
 }

@@ -81,7 +81,7 @@ fn the_step_that_fails_is_named() {
     let (marks, text) = check(&sound, &Key::log(9));
     assert_eq!(marks, "✓✓✗✓");
     assert!(text.contains(
-        "✗ the signature of the head: the checkpoint of example.com/kapsel is not signed by a known key: none of its \
+        "✗ the signature of the head: the checkpoint of example.com/kapsel cannot be trusted: none of its \
          signatures is by a known key\n"
     ));
     let (marks, text) = check(&sound.replace("\"leaf_index\": 2", "\"leaf_index\": 3"), &Key::log(1));
