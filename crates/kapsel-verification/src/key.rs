@@ -378,6 +378,29 @@ mod tests {
         assert_eq!(BareKey::from_bytes(&[2; 32]).map(|_| ()), Err(KeyError::Point));
     }
 
+    /// Twelve signatures on which verifiers differ (novifinancial/ed25519-speccheck). Only the fourth is beyond doubt: the
+    /// others have points of small order, numbers out of range, or hold under one of two equations.
+    #[test]
+    fn signatures_that_some_accept_and_others_not_are_refused() {
+        #[derive(Deserialize)]
+        struct Case {
+            message: String,
+            pub_key: String,
+            signature: String,
+        }
+        let cases: alloc::vec::Vec<Case> =
+            serde_json::from_str(include_str!("../tests/vectors/ed25519-speccheck/cases.json")).unwrap();
+        let is_accepted = |case: &Case| {
+            let Ok(key) = BareKey::from_bytes(&hex_text::decode_array(&case.pub_key).unwrap()) else { return false };
+            let key = key.named("n", KeyType::Ed25519).unwrap();
+            let signature = hex_text::decode_array(&case.signature).unwrap();
+            key.verify_bytes(&hex::decode(&case.message).unwrap(), &signature).is_ok()
+        };
+        let accepted: alloc::vec::Vec<bool> = cases.iter().map(is_accepted).collect();
+        let fourth = [false, false, false, true, false, false, false, false, false, false, false, false];
+        assert_eq!(accepted, fourth);
+    }
+
     #[test]
     fn a_bare_key_takes_the_name_that_it_is_given() {
         let named: VerifierKey = VKEY.parse().unwrap();
