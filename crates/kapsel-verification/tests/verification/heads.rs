@@ -1,7 +1,7 @@
 //! Tree heads: the JSON view, the times in them, and keys that come and go.
 
 use kapsel_verification::{
-    ConsistencyProof, HeadError, HeadTime, KeyType, OpenError, ProofVerifier, PublicKey, SignedCheckpoint,
+    ConsistencyProof, HeadError, HeadTime, KeyType, OpenError, Policy, ProofVerifier, PublicKey, SignedCheckpoint,
     SignedTreeHead, Step, StepError, TreeHeadError, note, sth_id,
 };
 
@@ -61,6 +61,21 @@ fn a_head_of_strangers_is_refused() {
         ProofVerifier::default().verify_signed_tree_head(&log.head(5)).unwrap_err(),
         open(OpenError::UnknownSigners)
     );
+}
+
+/// A key that is trusted for one log says nothing for another, even where it signed.
+#[test]
+fn another_log_that_is_known_cannot_sign_for_this_one() {
+    let other = || Key::new("example.com/other", KeyType::Ed25519, 6);
+    let log = Log::signed_by(5, vec![other(), Key::log(1)]);
+    let signed = SignedCheckpoint::parse(log.note(5).as_bytes()).unwrap();
+    let verifier = ProofVerifier::new(other().verifier);
+    assert_eq!(verifier.verify_checkpoint(&signed), Err(HeadError::NotByLog { origin: ORIGIN.into() }));
+    let policy = format!("log {}\nquorum none\n", other().verifier);
+    let verifier = ProofVerifier::with_policy(Policy::parse(policy.as_bytes()).unwrap());
+    assert_eq!(verifier.verify_checkpoint(&signed), Err(HeadError::NotByLog { origin: ORIGIN.into() }));
+    let both = verifier.and_key(bare(&Key::log(1)));
+    assert_eq!(both.verify_checkpoint(&signed).unwrap().signed_by, [Key::log(1).verifier]);
 }
 
 /// While keys are replaced, a note has a line of each, and lines of strangers may stand beside them.
