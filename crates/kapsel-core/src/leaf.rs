@@ -6,6 +6,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use kapsel_verification::leaf::NUMBER_MAX;
 use kapsel_verification::{AttemptLeaf, Commitments, Hash, commitment, leaf_hash};
 use sha2::{Digest, Sha256};
 
@@ -103,7 +104,7 @@ impl Leaf {
                 url: secret.commit(LeafField::Url, &attempt.url),
             },
             delivery_id: attempt.delivery.id.to_string(),
-            duration_ms: u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
+            duration_ms: u64::try_from(attempt.duration.as_millis()).unwrap_or(NUMBER_MAX).min(NUMBER_MAX),
             endpoint_id: attempt.delivery.endpoint_id.to_string(),
             event_id: attempt.delivery.event_id.to_string(),
             http_status: attempt.outcome.status(),

@@ -40,7 +40,8 @@ impl Checkpoint {
     /// A checkpoint. Extension lines are opaque, and C2SP advises against them.
     ///
     /// # Errors
-    /// [`CheckpointError`], where a line is empty or holds a control character, or the root cannot be that of an empty tree.
+    /// [`CheckpointError`], where a line is empty or holds a control character, or the root cannot be that of an empty
+    /// tree.
     pub fn new(origin: &str, size: u64, root: Hash, extensions: &[&str]) -> Result<Self, CheckpointError> {
         for line in extensions.iter().copied().chain([origin]) {
             if line.is_empty() {

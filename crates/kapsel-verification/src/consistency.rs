@@ -1,8 +1,8 @@
 //! That a tree grew out of an older one without a change to what was in it (RFC 9162, section 2.1.4.2).
 //!
-//! Sizes of zero: from an empty tree to one with leaves nothing is proven, because every tree continues the empty one. It is
-//! refused, as by the vectors of transparency-dev; witnesses of C2SP accept it with an empty path. From zero to zero the path
-//! is empty and both roots are that of the empty tree.
+//! Sizes of zero: from an empty tree to one with leaves nothing is proven, because every tree continues the empty one.
+//! It is refused, as by the vectors of transparency-dev; witnesses of C2SP accept it with an empty path. From zero to
+//! zero the path is empty and both roots are that of the empty tree.
 
 use crate::hash::{Hash, empty_root, node_hash};
 
@@ -54,8 +54,8 @@ pub fn consistency_path_length(old_size: u64, new_size: u64) -> Option<usize> {
         (0, _) => None,
         (old, new) if old > new => None,
         (old, new) => {
-            // The walk starts at the largest whole subtree that ends where the old tree ends. From there the path is that
-            // of a leaf; the subtree itself comes first, unless it is the old tree and its root is known.
+            // The walk starts at the largest whole subtree that ends where the old tree ends. From there the path is
+            // that of a leaf; the subtree itself comes first, unless it is the old tree and its root is known.
             let level = old.trailing_zeros();
             let (node, last) = ((old - 1) >> level, (new - 1) >> level);
             let inner = u64::BITS - (node ^ last).leading_zeros();
@@ -69,6 +69,15 @@ pub fn consistency_path_length(old_size: u64, new_size: u64) -> Option<usize> {
 ///
 /// # Errors
 /// [`ConsistencyError`]; a path with one hash more or less than needed is refused.
+///
+/// ```
+/// use kapsel_verification::{leaf_hash, node_hash, verify_consistency};
+///
+/// let (first, second) = (leaf_hash(b"first"), leaf_hash(b"second"));
+/// let root = node_hash(&first, &second);
+/// assert!(verify_consistency(1, &first, 2, &root, &[second]).is_ok());
+/// assert!(verify_consistency(1, &second, 2, &root, &[second]).is_err());
+/// ```
 pub fn verify_consistency(
     old_size: u64,
     old_root: &Hash,

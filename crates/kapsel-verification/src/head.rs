@@ -7,6 +7,7 @@ use crate::consistency::verify_consistency;
 use crate::hash::Hash;
 use crate::key::VerifierKey;
 use crate::note::{OpenError, VerifiedSignature};
+use crate::proof::ConsistencyProof;
 use crate::report::StepError;
 use crate::signed_checkpoint::SignedCheckpointError;
 use crate::tree_head::TreeHeadError;
@@ -47,7 +48,7 @@ pub enum HeadError {
     #[error("the head is not a view of its checkpoint")]
     View(#[from] TreeHeadError),
     /// The signatures do not hold, or are all by strangers.
-    #[error("the checkpoint of {origin} is not signed by a known key")]
+    #[error("the checkpoint of {origin} cannot be trusted")]
     Open {
         /// The name of the log, as the checkpoint gives it.
         origin: String,
@@ -79,5 +80,18 @@ impl VerifiedHead {
             return Err(StepError::OtherLog { old: self.origin.clone(), new: newer.origin.clone() });
         }
         Ok(verify_consistency(self.tree_size, &self.root_hash, newer.tree_size, &newer.root_hash, path)?)
+    }
+
+    /// The same with a proof in JSON, whose sizes and roots have to be those of the two heads.
+    ///
+    /// # Errors
+    /// [`StepError::Differs`], and those of [`VerifiedHead::verify_continuation`].
+    pub fn verify_continuation_by(&self, newer: &VerifiedHead, proof: &ConsistencyProof) -> Result<(), StepError> {
+        let agree = |is_same: bool, field, from| if is_same { Ok(()) } else { Err(StepError::Differs { field, from }) };
+        agree(proof.old_size == self.tree_size, "old_size", "the old head")?;
+        agree(proof.old_root == self.root_hash, "old_root", "the old head")?;
+        agree(proof.new_size == newer.tree_size, "new_size", "the new head")?;
+        agree(proof.new_root == newer.root_hash, "new_root", "the new head")?;
+        self.verify_continuation(newer, &proof.proof_hashes)
     }
 }

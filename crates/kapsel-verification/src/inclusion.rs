@@ -1,7 +1,7 @@
 //! That a leaf stands in a tree (RFC 9162, section 2.1.3.2).
 //!
-//! A path proves a leaf under one root and one size only when both come from the same signed checkpoint: the same path fits
-//! a band of other sizes.
+//! A path proves a leaf under one root and one size only when both come from the same signed checkpoint: the same path
+//! fits a band of other sizes.
 
 use crate::hash::{Hash, node_hash};
 
@@ -34,8 +34,8 @@ pub enum InclusionError {
     },
 }
 
-/// How many hashes the path of a leaf has: one for each level on which it has a sibling. None where the tree has no such
-/// leaf. It is never more than 64.
+/// How many hashes the path of a leaf has: one for each level on which it has a sibling. None where the tree has no
+/// such leaf. It is never more than 64.
 pub fn inclusion_path_length(index: u64, size: u64) -> Option<usize> {
     let last = size.checked_sub(1)?;
     if index > last {
@@ -81,6 +81,15 @@ pub fn root_from_inclusion(leaf_hash: &Hash, index: u64, size: u64, path: &[Hash
 ///
 /// # Errors
 /// [`InclusionError`]; a path with one hash more or less than needed is refused.
+///
+/// ```
+/// use kapsel_verification::{leaf_hash, node_hash, verify_inclusion};
+///
+/// let (first, second) = (leaf_hash(b"first"), leaf_hash(b"second"));
+/// let root = node_hash(&first, &second);
+/// assert!(verify_inclusion(&second, 1, 2, &[first], &root).is_ok());
+/// assert!(verify_inclusion(&second, 0, 2, &[first], &root).is_err());
+/// ```
 pub fn verify_inclusion(
     leaf_hash: &Hash,
     index: u64,

@@ -16,8 +16,9 @@ pub const PUBLIC_KEY_LEN: usize = 32;
 /// The length of an Ed25519 signature in bytes (RFC 8032, section 5.1.6).
 pub const SIGNATURE_LEN: usize = 64;
 
-/// The first four bytes of a hash over a key and its name: together with the name it tells whose a signature is. It is no
-/// proof of anything, because others can find a key with the same id. Its text is 8 hexadecimal digits in lower case.
+/// The first four bytes of a hash over a key and its name: together with the name it tells whose a signature is. It is
+/// no proof of anything, because others can find a key with the same id. Its text is 8 hexadecimal digits in lower
+/// case.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId([u8; KeyId::LEN]);
 
@@ -26,8 +27,8 @@ pub struct KeyId([u8; KeyId::LEN]);
 pub enum KeyType {
     /// 0x01: Ed25519 over the text of the note. Logs sign their checkpoints so.
     Ed25519,
-    /// 0x04: Ed25519 over a time and the text (C2SP tlog-cosignature, version 1). Witnesses sign so, and whoever says when
-    /// a head was made.
+    /// 0x04: Ed25519 over a time and the text (C2SP tlog-cosignature, version 1). Witnesses sign so, and whoever says
+    /// when a head was made.
     CosignatureV1,
 }
 
@@ -45,8 +46,8 @@ pub struct VerifierKey {
 pub enum PublicKey {
     /// A vkey: it verifies notes that are signed under its own name.
     Named(VerifierKey),
-    /// The 32 bytes alone, as 64 hexadecimal digits. They stand for the key of whichever log signed with them: the name is
-    /// the origin of the checkpoint.
+    /// The 32 bytes alone, as 64 hexadecimal digits. They stand for the key of whichever log signed with them: the name
+    /// is the origin of the checkpoint.
     Bare(BareKey),
 }
 
@@ -173,8 +174,8 @@ impl VerifierKey {
         self.point.as_bytes()
     }
 
-    /// Checks a signature over the text of a note, in the form that the type of the key has. For a cosignature it gives the
-    /// time that was signed, in whole seconds of the Unix epoch.
+    /// Checks a signature over the text of a note, in the form that the type of the key has. For a cosignature it gives
+    /// the time that was signed, in whole seconds of the Unix epoch.
     ///
     /// # Errors
     /// [`SignatureError`]. Signatures that RFC 8032 lets some verifiers accept and others not are refused.
@@ -375,6 +376,29 @@ mod tests {
         assert_eq!(BareKey::from_bytes(&identity), Err(KeyError::Point));
         assert_eq!(BareKey::from_bytes(&[0; 32]), Err(KeyError::Point));
         assert_eq!(BareKey::from_bytes(&[2; 32]).map(|_| ()), Err(KeyError::Point));
+    }
+
+    /// Twelve signatures on which verifiers differ (novifinancial/ed25519-speccheck). Only the fourth is beyond doubt: the
+    /// others have points of small order, numbers out of range, or hold under one of two equations.
+    #[test]
+    fn signatures_that_some_accept_and_others_not_are_refused() {
+        #[derive(Deserialize)]
+        struct Case {
+            message: String,
+            pub_key: String,
+            signature: String,
+        }
+        let cases: alloc::vec::Vec<Case> =
+            serde_json::from_str(include_str!("../tests/vectors/ed25519-speccheck/cases.json")).unwrap();
+        let is_accepted = |case: &Case| {
+            let Ok(key) = BareKey::from_bytes(&hex_text::decode_array(&case.pub_key).unwrap()) else { return false };
+            let key = key.named("n", KeyType::Ed25519).unwrap();
+            let signature = hex_text::decode_array(&case.signature).unwrap();
+            key.verify_bytes(&hex::decode(&case.message).unwrap(), &signature).is_ok()
+        };
+        let accepted: alloc::vec::Vec<bool> = cases.iter().map(is_accepted).collect();
+        let fourth = [false, false, false, true, false, false, false, false, false, false, false, false];
+        assert_eq!(accepted, fourth);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The leaves of Kapsel's log: one for each delivery attempt.
 //!
-//! A leaf is hashed as it is stored, byte for byte. Its bytes are canonical JSON (RFC 8785), so that others can make them
-//! from the same values. It says what happened and commits to what must not stand in a public record: the URL, the payload
-//! and the response are in it as HMACs under salts that are kept elsewhere. Without the salts nobody can tell what was
-//! committed to, not even by guessing; with one, exactly that field is shown.
+//! A leaf is hashed as it is stored, byte for byte. Its bytes are canonical JSON (RFC 8785), so that others can make
+//! them from the same values. It says what happened and commits to what must not stand in a public record: the URL, the
+//! payload and the response are in it as HMACs under salts that are kept elsewhere. Without the salts nobody can tell
+//! what was committed to, not even by guessing; with one, exactly that field is shown.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,6 +18,9 @@ use crate::hash::Hash;
 pub const LEAF_VERSION: u32 = 1;
 /// Leaves are no longer than this (C2SP tlog-tiles: the length of an entry has 16 bits).
 pub const LEAF_BYTES_MAX: usize = 65_535;
+/// Numbers in a leaf are no larger: RFC 8785 has no canonical form for integers that JavaScript cannot tell apart
+/// (I-JSON, RFC 7493, section 2.2).
+pub const NUMBER_MAX: u64 = (1 << 53) - 1;
 
 /// What one leaf says. The fields stand in the order of RFC 8785, which is the order they are written in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +34,7 @@ pub struct AttemptLeaf {
     pub commitments: Commitments,
     /// The delivery, `dlv_…`.
     pub delivery_id: String,
-    /// How long it took until the outcome was known, in whole milliseconds.
+    /// How long it took until the outcome was known, in whole milliseconds, up to [`NUMBER_MAX`].
     pub duration_ms: u64,
     /// The endpoint, `ep_…`.
     pub endpoint_id: String,
@@ -86,6 +89,12 @@ impl AttemptLeaf {
     /// The word for a whole answer with a status of 2xx.
     pub const DELIVERED: &'static str = "delivered";
 
+    /// Whether the attempt delivered: the outcome says so, and the status is one of 2xx. Where the two contradict each
+    /// other it did not.
+    pub fn is_delivered(&self) -> bool {
+        self.outcome == Self::DELIVERED && self.http_status.is_some_and(|status| (200..300).contains(&status))
+    }
+
     /// The exact bytes that are stored and hashed: RFC 8785 for what is in a leaf, which is fields in order, no spaces,
     /// integers, and strings with the escapes that the RFC asks for.
     pub fn to_canonical(&self) -> Vec<u8> {
@@ -132,7 +141,11 @@ impl AttemptLeaf {
             return Err(LeafError::Version(v));
         }
         let leaf: AttemptLeaf = serde_json::from_slice(bytes).map_err(form)?;
-        if leaf.to_canonical() == bytes { Ok(leaf) } else { Err(LeafError::NotCanonical) }
+        if leaf.duration_ms <= NUMBER_MAX && leaf.to_canonical() == bytes {
+            Ok(leaf)
+        } else {
+            Err(LeafError::NotCanonical)
+        }
     }
 }
 
@@ -176,7 +189,8 @@ impl Text {
     }
 }
 
-/// The commitment to a value: HMAC-SHA256 of it under its salt (RFC 2104). Each field of each leaf has a salt of its own.
+/// The commitment to a value: HMAC-SHA256 of it under its salt (RFC 2104). Each field of each leaf has a salt of its
+/// own.
 pub fn commitment(salt: &[u8], value: &[u8]) -> Hash {
     // A key of any length is fine for HMAC; there is no error to handle.
     let Ok(mac) = <Hmac<Sha256> as Mac>::new_from_slice(salt) else { return crate::hash::empty_root() };
@@ -225,6 +239,19 @@ mod tests {
     }
 
     #[test]
+    fn only_the_word_and_a_status_of_2xx_together_are_a_delivery() {
+        let delivered =
+            |outcome: &str, http_status| AttemptLeaf { outcome: outcome.into(), http_status, ..leaf() }.is_delivered();
+        assert!(delivered("delivered", Some(200)) && delivered("delivered", Some(299)));
+        assert!(
+            !delivered("delivered", Some(300)) && !delivered("delivered", Some(199)) && !delivered("delivered", None)
+        );
+        assert!(
+            !delivered("server_error", Some(200)) && !delivered("Delivered", Some(200)) && !delivered("", Some(200))
+        );
+    }
+
+    #[test]
     fn keys_stand_in_the_order_of_rfc_8785() {
         fn assert_sorted(value: &serde_json::Value, bytes: &str) {
             // serde_json's map is sorted by key unless it is told otherwise.
@@ -255,6 +282,15 @@ mod tests {
         for case in cases {
             assert_eq!(AttemptLeaf::from_canonical(case.as_bytes()), Err(LeafError::NotCanonical), "{case}");
         }
+    }
+
+    #[test]
+    fn numbers_that_are_not_exact_everywhere_have_no_form() {
+        let leaf = |duration_ms| AttemptLeaf { duration_ms, ..leaf() };
+        let bytes = leaf(NUMBER_MAX).to_canonical();
+        assert_eq!(AttemptLeaf::from_canonical(&bytes).unwrap().duration_ms, 9_007_199_254_740_991);
+        let bytes = leaf(NUMBER_MAX + 1).to_canonical();
+        assert_eq!(AttemptLeaf::from_canonical(&bytes), Err(LeafError::NotCanonical));
     }
 
     #[test]

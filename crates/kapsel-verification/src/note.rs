@@ -1,7 +1,7 @@
 //! Signed notes: a text and the signatures under it (C2SP signed-note).
 //!
-//! Only the exact form is accepted, so a note has one text: what [`SignedNote::parse`] takes, [`SignedNote::to_text`] gives
-//! back byte for byte.
+//! Only the exact form is accepted, so a note has one text: what [`SignedNote::parse`] takes, [`SignedNote::to_text`]
+//! gives back byte for byte.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -9,7 +9,8 @@ use alloc::vec::Vec;
 use crate::base64_text;
 use crate::key::{KeyId, SignatureError, VerifierKey, is_key_name};
 
-/// Notes are no longer than this. It has room for 16 signatures of the post-quantum kind, which every reader has to accept.
+/// Notes are no longer than this. It has room for 16 signatures of the post-quantum kind, which every reader has to
+/// accept.
 pub const NOTE_BYTES_MAX: usize = 128 * 1024;
 /// A note has no more signatures than this.
 pub const NOTE_SIGNATURES_MAX: usize = 100;
@@ -147,8 +148,8 @@ impl SignedNote {
     /// ignored: that is how keys are rotated and how witnesses join.
     ///
     /// # Errors
-    /// [`OpenError::UnknownSigners`] where no known key signed, and [`OpenError::Signature`] where a line has the name and
-    /// the id of a known key but does not hold, even if others do.
+    /// [`OpenError::UnknownSigners`] where no known key signed, and [`OpenError::Signature`] where a line has the name
+    /// and the id of a known key but does not hold, even if others do.
     pub fn open(&self, keys: &[VerifierKey]) -> Result<Vec<VerifiedSignature>, OpenError> {
         let mut verified: Vec<VerifiedSignature> = Vec::new();
         for line in &self.signatures {

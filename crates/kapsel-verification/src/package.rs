@@ -14,7 +14,8 @@ use crate::tree_head::SignedTreeHead;
 /// Packages are no longer than this. A leaf has at most 64 KiB and a checkpoint 128 KiB; the rest is openings.
 pub const PACKAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// The leaf of an attempt, its place in the log, and the signed head of the log. Fields that it does not know are ignored.
+/// The leaf of an attempt, its place in the log, and the signed head of the log. Fields that it does not know are
+/// ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProofPackage {
     /// The attempt, `da_…`: the same as in the leaf.
@@ -28,8 +29,8 @@ pub struct ProofPackage {
     pub inclusion_proof: InclusionProof,
     /// The head that the path leads to.
     pub signed_tree_head: SignedTreeHead,
-    /// What is shown of the values that the leaf commits to. Whoever hands the package on may take some or all away, and
-    /// what has been erased is not there.
+    /// What is shown of the values that the leaf commits to. Whoever hands the package on may take some or all away,
+    /// and what has been erased is not there.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Openings::is_empty")]
     pub openings: Openings,
 }

@@ -1,9 +1,10 @@
 //! Whose signatures are enough: the policy file of C2SP tlog-policy.
 //!
-//! It lists keys of logs and of witnesses, and says which of the witnesses have to have cosigned. A file is read whole or
-//! refused: keys of types that this library does not know are an error, because a quorum that leaves them out would be
-//! another quorum than the one that was written.
+//! It lists keys of logs and of witnesses, and says which of the witnesses have to have cosigned. A file is read whole
+//! or refused: keys of types that this library does not know are an error, because a quorum that leaves them out would
+//! be another quorum than the one that was written.
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::decimal;
@@ -13,9 +14,9 @@ use crate::note::VerifiedSignature;
 /// Policy files are no longer than this: room for a few thousand keys.
 pub const POLICY_BYTES_MAX: usize = 512 * 1024;
 
-/// A policy that was read. Groups refer to what stands above them only, so there are no circles, and they are evaluated in
-/// their order without any nesting.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A policy that was read. Groups refer to what stands above them only, so there are no circles, and they are evaluated
+/// in their order without any nesting. The default has no logs and no witnesses, and asks for none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
     logs: Vec<VerifierKey>,
     witnesses: Vec<VerifierKey>,
@@ -148,8 +149,8 @@ impl Policy {
 #[derive(Default)]
 struct Reader<'a> {
     policy: Policy,
-    names: alloc::collections::BTreeMap<&'a [u8], Name>,
-    public_keys: alloc::collections::BTreeSet<(u8, [u8; 32])>,
+    names: BTreeMap<&'a [u8], Name>,
+    public_keys: BTreeSet<(u8, [u8; 32])>,
     quorum: Option<Option<Member>>,
 }
 
@@ -157,13 +158,6 @@ struct Reader<'a> {
 struct Name {
     member: Member,
     is_member_of_a_group: bool,
-}
-
-impl Default for Policy {
-    /// No logs, no witnesses, and none asked for.
-    fn default() -> Self {
-        Policy { logs: Vec::new(), witnesses: Vec::new(), groups: Vec::new(), quorum: None }
-    }
 }
 
 impl<'a> Reader<'a> {

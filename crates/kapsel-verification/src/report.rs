@@ -139,7 +139,7 @@ impl Report {
 
     /// The same without a step that there was nothing to do for.
     pub(crate) fn without(mut self, step: Step) -> Self {
-        self.steps.retain(|report| report.step != step || report.result.is_err());
+        self.steps.retain(|report| report.step != step);
         self
     }
 
@@ -185,10 +185,10 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Step::LeafHash => "the leaf",
+            Step::LeafHash => "the leaf and its hash",
             Step::InclusionPath => "the path to the root",
             Step::Signature => "the signature of the head",
-            Step::Openings => "what is shown of the leaf",
+            Step::Openings => "the values that are shown",
             Step::OldSignature => "the signature of the old head",
             Step::NewSignature => "the signature of the new head",
             Step::ConsistencyPath => "the path between the heads",

@@ -43,8 +43,8 @@ impl SignedCheckpoint {
         &self.checkpoint
     }
 
-    /// The lines with which the log says when it made this head, with their times in whole seconds of the Unix epoch. They
-    /// are not verified. There may be several while the key for them is being replaced.
+    /// The lines with which the log says when it made this head, with their times in whole seconds of the Unix epoch.
+    /// They are not verified. There may be several while the key for them is being replaced.
     pub fn timestamps(&self) -> impl Iterator<Item = (&SignatureLine, u64)> {
         let name = timestamp_name(self.checkpoint.origin());
         let lines = self.note.signatures().iter().filter(move |line| line.name == name);

@@ -1,5 +1,5 @@
-//! A proof in the text format that tools for transparency logs share (C2SP tlog-proof, version 1): where a leaf stands, its
-//! path, and the signed checkpoint. The leaf itself is kept beside it.
+//! A proof in the text format that tools for transparency logs share (C2SP tlog-proof, version 1): where a leaf stands,
+//! its path, and the signed checkpoint. The leaf itself is kept beside it.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -59,8 +59,8 @@ pub enum TlogProofError {
 }
 
 impl TlogProof {
-    /// A proof of the leaf at `index` (from 0), with the signed checkpoint of the tree that the path leads to. `extra` is
-    /// for the application; nothing signs it.
+    /// A proof of the leaf at `index` (from 0), with the signed checkpoint of the tree that the path leads to. `extra`
+    /// is for the application; nothing signs it.
     ///
     /// # Errors
     /// [`TlogProofError`], where the parts cannot make a proof that [`TlogProof::parse`] would accept.
@@ -156,8 +156,8 @@ impl TlogProof {
         &self.checkpoint
     }
 
-    /// Checks that the path leads from a leaf of this hash to the root of the checkpoint. That the checkpoint is one of a
-    /// known log is another question; see [`ProofVerifier`](crate::verifier::ProofVerifier).
+    /// Checks that the path leads from a leaf of this hash to the root of the checkpoint. That the checkpoint is one of
+    /// a known log is another question; see [`ProofVerifier`](crate::verifier::ProofVerifier).
     ///
     /// # Errors
     /// [`InclusionError`].

@@ -1,7 +1,7 @@
 //! A tree head as JSON: a view of a signed checkpoint for programs that do not want to take one apart.
 //!
-//! The checkpoint alone is what counts. Every other field repeats something of it, and [`SignedTreeHead::read`] refuses a
-//! view in which one of them differs.
+//! The checkpoint alone is what counts. Every other field repeats something of it, and [`SignedTreeHead::read`] refuses
+//! a view in which one of them differs.
 
 use alloc::string::{String, ToString};
 
@@ -21,8 +21,8 @@ pub struct SignedTreeHead {
     /// The root over them.
     pub root_hash: Hash,
     /// When the head was made, in milliseconds of the Unix epoch; always a whole second. It is the time of the
-    /// cosignature/v1 line whose name is that of [`timestamp_name`](crate::cosignature::timestamp_name). A head without such a line has a time that nobody
-    /// signed.
+    /// cosignature/v1 line whose name is that of [`timestamp_name`](crate::cosignature::timestamp_name). A head without
+    /// such a line has a time that nobody signed.
     pub timestamp: u64,
     /// The Ed25519 signature over the text of the checkpoint: that of the line which `key_id` names.
     #[serde(with = "hex_text::array")]
@@ -91,8 +91,8 @@ impl SignedTreeHead {
         Ok(view)
     }
 
-    /// Reads the checkpoint and checks every field against it. No key is trusted by that: it says that the view is one of
-    /// its checkpoint, not that the checkpoint is anybody's.
+    /// Reads the checkpoint and checks every field against it. No key is trusted by that: it says that the view is one
+    /// of its checkpoint, not that the checkpoint is anybody's.
     ///
     /// # Errors
     /// [`TreeHeadError`].

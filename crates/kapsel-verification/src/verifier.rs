@@ -21,9 +21,9 @@ use crate::tree_head::SignedTreeHead;
 
 /// The keys that are trusted, and what is asked of witnesses.
 ///
-/// A log's key is one of type 0x01 whose name is the origin of the checkpoint. A key without a name is tried as that, and
-/// as the key with which the log signs its times. Named keys of type 0x04 verify cosignatures: that of [`timestamp_name`]
-/// says when a head was made, others are witnesses. Which witnesses are needed, only a policy says.
+/// A log's key is one of type 0x01 whose name is the origin of the checkpoint. A key without a name is tried as that,
+/// and as the key with which the log signs its times. Named keys of type 0x04 verify cosignatures: that of
+/// [`timestamp_name`] says when a head was made, others are witnesses. Which witnesses are needed, only a policy says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProofVerifier {
     keys: Vec<PublicKey>,
