@@ -102,8 +102,12 @@ impl ProofVerifier {
     /// # Errors
     /// [`HeadError`].
     pub fn verify_signed_tree_head(&self, head: &SignedTreeHead) -> Result<VerifiedHead, HeadError> {
-        let signed = head.read()?;
-        let (mut verified, known) = self.open(&signed)?;
+        self.verify_view(head, &head.read()?)
+    }
+
+    /// Checks a head that was read.
+    fn verify_view(&self, head: &SignedTreeHead, signed: &SignedCheckpoint) -> Result<VerifiedHead, HeadError> {
+        let (mut verified, known) = self.open(signed)?;
         // The view gives one of the times in the note, or one of its own where the note has none.
         let unix_seconds = head.timestamp / 1000;
         if !known.is_empty() && !known.contains(&unix_seconds) {
@@ -159,16 +163,14 @@ impl ProofVerifier {
     pub fn check_package(&self, package: &ProofPackage) -> Report {
         let computed = leaf_hash(&package.leaf_data);
         let leaf = read_leaf(package, &computed);
-        let head = self.verify_signed_tree_head(&package.signed_tree_head);
-
         // The size and the root are those of the checkpoint itself, never those that stand beside it.
-        let checkpoint = package.signed_tree_head.read();
-        let path = match &checkpoint {
+        let (path, head) = match package.signed_tree_head.read() {
             Ok(signed) => {
-                let checkpoint = signed.checkpoint();
-                check_path(&computed, &package.inclusion_proof, checkpoint.size(), checkpoint.root())
+                let (proof, checkpoint) = (&package.inclusion_proof, signed.checkpoint());
+                let path = check_path(&computed, proof, checkpoint.size(), checkpoint.root());
+                (path, self.verify_view(&package.signed_tree_head, &signed))
             }
-            Err(_) => Err(StepError::Unchecked { needs: Step::Signature }),
+            Err(error) => (Err(StepError::Unchecked { needs: Step::Signature }), Err(error.into())),
         };
         let opened = match &leaf {
             Ok(leaf) => package.openings.verify(&leaf.commitments).map_err(StepError::from),

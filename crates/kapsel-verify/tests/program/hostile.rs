@@ -1,5 +1,6 @@
 //! Input that is damaged, cut off, huge or malicious, and output that nobody reads.
 
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use kapsel_verification::leaf_hash;
@@ -87,6 +88,25 @@ fn a_file_without_an_end_is_read_up_to_a_bound() {
     let run = run(&["--proof", "/dev/zero", "--public-key", &key()]);
     assert_eq!(run.code, 2);
     assert!(run.stderr.contains("/dev/zero is longer than 4194304 bytes"));
+}
+
+/// It does not take in more than it refuses, whatever the other side sends.
+#[test]
+fn no_more_is_read_than_the_bound() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kapsel-verify"))
+        .args(["--proof", "-", "--public-key", &key()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let chunk = vec![b' '; 64 * 1024];
+    let taken = (0..1024).take_while(|_| stdin.write_all(&chunk).is_ok()).count() * chunk.len();
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+    // What the pipe itself holds comes on top.
+    assert!(taken < 6 * 1024 * 1024, "{taken} bytes were taken");
 }
 
 /// A log that its owner made up himself, with words for the terminal of whoever verifies it.
