@@ -90,15 +90,18 @@ async fn a_leader_whose_connections_are_cut_tears_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_bit_is_found_before_it_is_signed() {
     let database = Database::shared().await;
-    let fleet = Fleet::start(&database, 1).await;
+    let mut fleet = Fleet::start(&database, 1).await;
     let destination = Destination::start(Behaviour::Ok(200)).await;
     let endpoint_id = fleet.create_endpoint(json!({"url": destination.url()})).await;
     for _ in 0..3 {
         let id = deliver(&fleet[0], &endpoint_id).await;
         package(&fleet[0], &id).await;
     }
+    // A leader knows the tile that it adds to, and would write it anew as it was.
+    fleet.kill(0).await;
     let flip = "UPDATE log_tiles SET hashes = set_byte(hashes, 40, get_byte(hashes, 40) # 1) WHERE level = 0";
     database.sql(flip).await;
+    fleet.start_again(0).await;
     let size = ready(&fleet[0], "/attestation/sth").await["tree_size"].clone();
     deliver(&fleet[0], &endpoint_id).await;
     let poll = async {
