@@ -37,6 +37,15 @@ CREATE TABLE log_pending (
     tenant_id uuid NOT NULL,
     hash bytea NOT NULL,
     PRIMARY KEY (log_id, attempt_id)
+) WITH (
+    -- Every row goes within a second, as those of the queue do.
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_insert_scale_factor = 0,
+    autovacuum_vacuum_insert_threshold = 100000,
+    autovacuum_analyze_scale_factor = 0,
+    autovacuum_analyze_threshold = 50000,
+    autovacuum_vacuum_cost_delay = 0
 );
 
 -- Which leaf stands where. Its hash is found by the first eight bytes; the whole of it stands in the tile.

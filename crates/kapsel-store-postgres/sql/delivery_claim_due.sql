@@ -33,8 +33,9 @@ claimed AS (
     SET due_at = $5, lease_owner = $6, lease_token = $7, is_leased = true
     FROM summed s
     WHERE (s.turn = 1 OR s.bytes <= $4::bigint)
-        AND (q.tenant_id, q.event_id, q.delivery_id) >= (s.tenant_id, s.event_id, s.delivery_id)
-        AND (q.tenant_id, q.event_id, q.delivery_id) <= (s.tenant_id, s.event_id, s.delivery_id)
+        AND q.tenant_id = ANY (ARRAY[s.tenant_id])
+        AND (q.event_id, q.delivery_id) >= (s.event_id, s.delivery_id)
+        AND (q.event_id, q.delivery_id) <= (s.event_id, s.delivery_id)
     RETURNING s.turn, q.tenant_id, q.event_id, q.delivery_id, q.endpoint_id, q.attempts_total, q.attempts_made
 )
 SELECT c.tenant_id, c.event_id, c.delivery_id, c.endpoint_id, c.attempts_total, c.attempts_made, e.endpoint_id,

@@ -17,8 +17,9 @@ WITH doomed AS MATERIALIZED (
 ),
 gone AS (
     DELETE FROM queue q USING doomed d
-    WHERE (q.tenant_id, q.event_id, q.delivery_id) >= (d.tenant_id, d.event_id, d.delivery_id)
-        AND (q.tenant_id, q.event_id, q.delivery_id) <= (d.tenant_id, d.event_id, d.delivery_id)
+    WHERE q.tenant_id = ANY (ARRAY[d.tenant_id])
+        AND (q.event_id, q.delivery_id) >= (d.event_id, d.delivery_id)
+        AND (q.event_id, q.delivery_id) <= (d.event_id, d.delivery_id)
     RETURNING q.tenant_id, q.event_id, q.delivery_id, q.endpoint_id
 ),
 ended AS (

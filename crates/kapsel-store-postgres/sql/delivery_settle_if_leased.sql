@@ -14,8 +14,9 @@ WITH input AS MATERIALIZED (
 ),
 finished AS (
     DELETE FROM queue q USING input i
-    WHERE i.due_at IS NULL AND (q.tenant_id, q.event_id, q.delivery_id) >= (i.tenant_id, i.event_id, i.delivery_id)
-        AND (q.tenant_id, q.event_id, q.delivery_id) <= (i.tenant_id, i.event_id, i.delivery_id) AND q.lease_token = i.lease_token
+    WHERE i.due_at IS NULL AND q.tenant_id = ANY (ARRAY[i.tenant_id])
+        AND (q.event_id, q.delivery_id) >= (i.event_id, i.delivery_id)
+        AND (q.event_id, q.delivery_id) <= (i.event_id, i.delivery_id) AND q.lease_token = i.lease_token
     RETURNING q.delivery_id
 ),
 retried AS (
@@ -23,8 +24,9 @@ retried AS (
     SET due_at = i.due_at, lease_owner = NULL, lease_token = NULL, is_leased = false, attempts_total = q.attempts_total + 1,
         attempts_made = q.attempts_made + 1
     FROM input i
-    WHERE i.due_at IS NOT NULL AND (q.tenant_id, q.event_id, q.delivery_id) >= (i.tenant_id, i.event_id, i.delivery_id)
-        AND (q.tenant_id, q.event_id, q.delivery_id) <= (i.tenant_id, i.event_id, i.delivery_id) AND q.lease_token = i.lease_token
+    WHERE i.due_at IS NOT NULL AND q.tenant_id = ANY (ARRAY[i.tenant_id])
+        AND (q.event_id, q.delivery_id) >= (i.event_id, i.delivery_id)
+        AND (q.event_id, q.delivery_id) <= (i.event_id, i.delivery_id) AND q.lease_token = i.lease_token
     RETURNING q.delivery_id
 ),
 held AS MATERIALIZED (

@@ -11,5 +11,6 @@ WITH ended AS (
 UPDATE queue q
 SET is_leased = false
 FROM ended e
-WHERE (q.tenant_id, q.event_id, q.delivery_id) >= (e.tenant_id, e.event_id, e.delivery_id)
-    AND (q.tenant_id, q.event_id, q.delivery_id) <= (e.tenant_id, e.event_id, e.delivery_id)
+WHERE q.tenant_id = ANY (ARRAY[e.tenant_id])
+        AND (q.event_id, q.delivery_id) >= (e.event_id, e.delivery_id)
+        AND (q.event_id, q.delivery_id) <= (e.event_id, e.delivery_id)

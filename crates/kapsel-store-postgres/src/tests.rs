@@ -268,6 +268,75 @@ async fn no_statement_reads_a_table_or_an_index_whole(client: &Client) {
     assert!(looked_at > 35, "{looked_at}");
 }
 
+/// How many pages of the database a statement looks at, under the settings of the engine's connections.
+async fn pages(client: &Client, name: &str, arguments: &str) -> u64 {
+    let statement = ALL.iter().find(|statement| statement.name == name).unwrap();
+    let types: Vec<_> = statement.parameters.iter().map(Type::name).collect();
+    // Arrays are called by the names of their elements with an underscore in front.
+    client.batch_execute(&format!("PREPARE c_{name}({}) AS {}", types.join(", "), statement.sql)).await.unwrap();
+    client.batch_execute("BEGIN").await.unwrap();
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS) EXECUTE c_{name}({arguments})");
+    let rows = client.query(&explain, &[]).await.unwrap();
+    client.batch_execute("ROLLBACK").await.unwrap();
+    let plan = rows.iter().map(|row| row.get::<_, &str>(0)).collect::<Vec<_>>().join("\n");
+    // The first line about buffers is that of the whole statement.
+    let buffers = plan.lines().find_map(|line| line.trim().strip_prefix("Buffers: shared ")).expect("it says so");
+    let counts = buffers.split([' ', '=']).filter_map(|word| word.parse::<u64>().ok());
+    counts.sum()
+}
+
+/// A row that is changed by its key costs what it costs alone, however many rows of the same tenant, endpoint or log lie
+/// behind it.
+#[tokio::test]
+async fn a_change_by_key_looks_at_a_handful_of_pages() {
+    let client = migrated().await;
+    for setting in crate::connector::PLANNER_SETTINGS {
+        client.batch_execute(setting).await.unwrap();
+    }
+    let id = |number: &str| format!("('00000000-0000-7000-8000-' || lpad(to_hex({number}), 12, '0'))::uuid");
+    let (each, first, fresh) = (id("n"), id("1"), id("99999"));
+    let nil = "'00000000-0000-0000-0000-000000000000'::uuid";
+    for fill in [
+        format!(
+            "INSERT INTO queue (tenant_id, event_id, delivery_id, endpoint_id, due_at, lease_owner, lease_token,
+                is_leased, attempts_total, attempts_made, size_bytes)
+             SELECT {nil}, {each}, {each}, {nil}, 10, {nil}, 7, true, 0, 0, 0 FROM generate_series(1, 20000) n"
+        ),
+        format!(
+            "INSERT INTO idempotency_keys (endpoint_id, key_hash, bucket, event_id, body_sha256, expires_at, is_guard)
+             SELECT {nil}, decode(lpad(to_hex(n), 64, '0'), 'hex'), 1, {nil}, '', 10, false
+             FROM generate_series(1, 20000) n"
+        ),
+        format!(
+            "INSERT INTO log_pending (log_id, attempt_id, tenant_id, hash)
+             SELECT {nil}, {each}, {nil}, '' FROM generate_series(1, 20000) n"
+        ),
+    ] {
+        client.batch_execute(&fill).await.unwrap();
+    }
+    client.batch_execute("VACUUM ANALYZE").await.unwrap();
+    let key = "ARRAY[decode(lpad('1', 64, '0'), 'hex')]";
+    for (name, arguments) in [
+        ("queue_release_if_leased", format!("ARRAY[{nil}], ARRAY[{first}], ARRAY[{first}], ARRAY[7::bigint], 5")),
+        ("lease_lapse", "0, 10, 1".to_owned()),
+        ("idempotency_delete", format!("ARRAY[{nil}], {key}, ARRAY[1::bigint], 20")),
+        ("idempotency_give_back", format!("ARRAY[{nil}], ARRAY[{nil}], {key}, 0")),
+        ("leaf_pending_delete", format!("{nil}, ARRAY[{first}]")),
+        (
+            "delivery_settle_if_leased",
+            format!(
+                "ARRAY[{nil}], ARRAY[{first}], ARRAY[{first}], ARRAY[{nil}], ARRAY[7::bigint], ARRAY[9::bigint],
+                 ARRAY[NULL::text], ARRAY[{fresh}], ARRAY[1], ARRAY['u'], ARRAY[1::bigint], ARRAY[1::bigint],
+                 ARRAY['dns'], ARRAY[''], ARRAY[NULL::integer], ARRAY[NULL::bytea], ARRAY[NULL::bytea],
+                 ARRAY[NULL::boolean], 1, ARRAY[''::bytea], ARRAY[{nil}], ARRAY[''::bytea], ARRAY[''::bytea]"
+            ),
+        ),
+    ] {
+        let pages = pages(&client, name, &arguments).await;
+        assert!(pages < 150, "{name} looks at {pages} pages");
+    }
+}
+
 #[tokio::test]
 async fn lists_are_read_in_the_order_of_an_index() {
     let client = migrated().await;

@@ -34,6 +34,8 @@ const DISPATCH: &str = "crates/kapsel-delivery/src/dispatch/mod.rs";
 const GATE: &str = "crates/kapsel-delivery/src/dispatch/gate.rs";
 const MEMORY: &str = "crates/kapsel-store/src/memory/delivery.rs";
 const RETRY: &str = "crates/kapsel-core/src/retry.rs";
+const LOG: &str = "crates/kapsel-store/src/memory/attestation.rs";
+const SEQUENCER: &str = "crates/kapsel-attestation/src/sequencer.rs";
 const SETTLEMENT: &str = "crates/kapsel-core/src/settlement.rs";
 
 const MUTANTS: &[Mutant] = &[
@@ -271,6 +273,42 @@ const MUTANTS: &[Mutant] = &[
         file: DISPATCH,
         right: "Pause { deaf: wait, whole: wait }\n                }\n                Err(unwind::Panicked) => {",
         wrong: "return drop(wait);\n                }\n                Err(unwind::Panicked) => {",
+        found_by: &["stuck"],
+    },
+    // The log of attempts.
+    Mutant {
+        what: "leaves go into the tree whatever it has become meanwhile",
+        file: LOG,
+        right: "if log.size != old_size || log.epoch != epoch || !all_wait {",
+        wrong: "if log.epoch != epoch && log.size != old_size && !all_wait {",
+        found_by: &["forked", "unattested", "stuck"],
+    },
+    Mutant {
+        what: "only what was delivered gets a leaf",
+        file: MEMORY,
+        right: "self.log.put_leaf(settlement);",
+        wrong: "if settlement.decision.next == Next::Delivered { self.log.put_leaf(settlement); }",
+        found_by: &["unattested"],
+    },
+    Mutant {
+        what: "a leaf waits on after it went into the tree",
+        file: LOG,
+        right: "self.pending.remove(&(log_id, leaf.attempt_id));",
+        wrong: "let _ = self.pending.get(&(log_id, leaf.attempt_id));",
+        found_by: &["unattested", "stuck", "forked"],
+    },
+    Mutant {
+        what: "a head is signed for leaves whose integration was refused",
+        file: SEQUENCER,
+        right: "        if !self.deps.store.leaves_integrate_if_current(integration).await? {\n            return Ok(false);\n        }",
+        wrong: "        self.deps.store.leaves_integrate_if_current(integration).await.ok();",
+        found_by: &["forked", "unattested", "stuck"],
+    },
+    Mutant {
+        what: "the log is not signed any more after a lease was lost",
+        file: SEQUENCER,
+        right: "let Some(mut log) = self.lead(log, held).await? else {",
+        wrong: "let Some(mut log) = self.lead(log, held).await?.filter(|log| log.epoch < 2) else {",
         found_by: &["stuck"],
     },
 ];
