@@ -109,6 +109,8 @@ struct Held {
     lease_until: Option<Timestamp>,
     /// The size of the head that is remembered outside of the store.
     remembered: Option<u64>,
+    /// When this instance published last, by its clock.
+    published_at: Option<Timestamp>,
 }
 
 impl Sequencer {
@@ -154,7 +156,8 @@ impl Sequencer {
         }
         // Who cannot sign must not keep those who can from it.
         let signers = self.signers(&log).await?;
-        let Some(mut log) = self.lead(log, held).await? else {
+        let Some(mut log) = self.lead(log.clone(), held).await? else {
+            self.follow(&log, held).await?;
             return Ok(RunReport { role: Role::Follower, ..RunReport::default() });
         };
         let mut report = RunReport { role: Role::Leader, ..RunReport::default() };
@@ -169,7 +172,10 @@ impl Sequencer {
         let SequencerDeps { store, clock, instance, log_id, .. } = &self.deps;
         let now = clock.now();
         let is_ours = log.lease.is_some_and(|lease| lease.owner == *instance);
-        if is_ours && held.lease_until.is_some_and(|until| until > now + self.settings.lease / 2) {
+        // One that ends later than a new one would was taken before the clock went back. Left so, it would keep others from
+        // the log until then, should this instance die.
+        let is_long = |until: Timestamp| now + self.settings.lease / 2 < until && until <= now + self.settings.lease;
+        if is_ours && held.lease_until.is_some_and(is_long) {
             return Ok(Some(log));
         }
         let until = now + self.settings.lease;
@@ -215,7 +221,8 @@ impl Sequencer {
         held: &mut Held,
     ) -> Result<bool, AttestationError> {
         let mut edge = match held.edge.take() {
-            Some(edge) if edge.size() == log.size => edge,
+            // The store may be another copy than a moment ago, with a tree of the same size.
+            Some(edge) if edge.size() == log.size && edge.root()? == log.root => edge,
             _ => self.read_edge(log).await?,
         };
         let tiles = edge.append(leaves.iter().map(|leaf| leaf.hash));
@@ -250,8 +257,15 @@ impl Sequencer {
             return Ok(None);
         }
         let last = store.head_latest(log.id).await?;
-        // Heads are timed to the second, so this is up to a second early; that is as good.
-        if last.as_ref().is_some_and(|head| now < head.signed_at + self.settings.publish_interval) {
+        // Heads are timed to the second, so this is up to a second early; that is as good. Where the clock was ahead when
+        // the last one was signed, nobody waits for that time to come; then the own last one counts.
+        let is_recent = |time: Timestamp| time <= now && now < time + self.settings.publish_interval;
+        if last.as_ref().map(|head| head.signed_at).into_iter().chain(held.published_at).any(is_recent) {
+            return Ok(None);
+        }
+        if last.as_ref().is_some_and(|head| head.size > log.size) && store.log_get(log.id).await?.epoch != log.epoch {
+            // Not an older copy: this step took so long that somebody else has gone on meanwhile.
+            held.lease_until = None;
             return Ok(None);
         }
         let published = match &last {
@@ -260,15 +274,20 @@ impl Sequencer {
         };
         let from = published.as_ref().map_or(0, |signed| signed.checkpoint().size());
         signing::check_growth(&**store, log, from.min(log.size)).await?;
-        for signed in published.iter().chain(self.remembered().await?.iter()) {
+        let remembered = self.remembered().await?;
+        for signed in published.iter().chain(&remembered) {
             signing::check_continues(&**store, log, signed.checkpoint()).await?;
         }
-        let head = signing::sign(log, signers, now, last.as_ref()).await?;
+        let head = signing::sign(log, signers, now, published.iter().chain(&remembered)).await?;
         // First of all to the second place: a head that gets out must never be forgotten.
         last_head.remember(&head.checkpoint).await.map_err(AttestationError::LastHead)?;
         held.remembered = Some(head.size);
         let size = head.size;
-        Ok(store.head_publish_if_current(log.epoch, head).await?.then_some(size))
+        let is_published = store.head_publish_if_current(log.epoch, head).await?;
+        if is_published {
+            held.published_at = Some(now);
+        }
+        Ok(is_published.then_some(size))
     }
 
     async fn remembered(&self) -> Result<Option<SignedCheckpoint>, AttestationError> {
@@ -289,6 +308,10 @@ impl Sequencer {
         let SequencerDeps { store, last_head, .. } = &self.deps;
         if let Some(signed) = self.remembered().await? {
             signing::check_continues(&**store, log, signed.checkpoint()).await?;
+            if signed.checkpoint().size() > published {
+                // It was signed here and could not be published.
+                return Ok(());
+            }
         }
         if let Some(Head { checkpoint, size, .. }) = store.head_latest(log.id).await?
             && size == published
