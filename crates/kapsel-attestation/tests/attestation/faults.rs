@@ -19,8 +19,10 @@ const CALLS_MAX: usize = 500;
 enum Then {
     /// The same instance goes on.
     GoesOn,
-    /// It is gone, and another one takes over when the lease has ended.
+    /// It is gone, and one that remembers what it did takes over when the lease has ended.
     AnotherTakesOver,
+    /// The same, with a memory of its own that is empty.
+    AStrangerTakesOver,
 }
 
 /// What a run is like.
@@ -30,6 +32,7 @@ struct Run {
     steps: &'static [usize],
     /// The keys that there are from each step on.
     keys: Vec<Vec<SecretKey>>,
+    then: &'static [Then],
     /// Calls that have to be among those that failed.
     reached: &'static [&'static str],
 }
@@ -37,7 +40,7 @@ struct Run {
 /// Plays `run` once for each call and side, with one fault there, heals it, and looks at everything.
 async fn play(run: Run) {
     let mut reached = BTreeSet::new();
-    for then in [Then::GoesOn, Then::AnotherTakesOver] {
+    for then in run.then.iter().copied() {
         for side in [Side::Before, Side::After] {
             for call in 0.. {
                 assert!(call < CALLS_MAX, "the run comes to an end");
@@ -75,8 +78,13 @@ async fn play_with(world: &World, run: &Run, script: &std::sync::Arc<Script>, th
             let running = sequencer.get_or_insert_with(|| world.scripted(script, keys, run.settings.clone()));
             if let Err(error) = running.run_once().await {
                 errors.push(error.to_string());
-                if then == Then::AnotherTakesOver {
-                    sequencer = None;
+                match then {
+                    Then::GoesOn => {}
+                    Then::AnotherTakesOver => sequencer = None,
+                    Then::AStrangerTakesOver => {
+                        world.last_head.set(None);
+                        sequencer = None;
+                    }
                 }
             }
             world.pass_seconds(4);
@@ -95,6 +103,8 @@ async fn heal(world: &World, run: &Run) {
     run_to_end(&sequencer, &world.clock).await.unwrap();
     assert_eq!(sequencer.alarm(), None);
 }
+
+const ALL_WAYS: &[Then] = &[Then::GoesOn, Then::AnotherTakesOver, Then::AStrangerTakesOver];
 
 const ALL_CALLS: &[&str] = &[
     "leaves_pending",
@@ -115,20 +125,21 @@ const ALL_CALLS: &[&str] = &[
 #[tokio::test]
 async fn a_fault_at_any_call_loses_nothing_and_forks_nothing() {
     let settings = SequencerSettings { batch_max: 4, batches_max: 2, ..settings() };
-    play(Run { settings, steps: &[0, 5, 11, 3], keys: vec![vec![key(1)]], reached: ALL_CALLS }).await;
+    play(Run { settings, steps: &[0, 5, 11, 3], keys: vec![vec![key(1)]], then: ALL_WAYS, reached: ALL_CALLS }).await;
 }
 
 #[tokio::test]
 async fn a_fault_while_a_tile_becomes_full_loses_nothing() {
     let settings = SequencerSettings { batch_max: 200, ..settings() };
-    play(Run { settings, steps: &[253, 2, 1, 4], keys: vec![vec![key(1)]], reached: ALL_CALLS }).await;
+    play(Run { settings, steps: &[253, 2, 1, 4], keys: vec![vec![key(1)]], then: &[Then::GoesOn], reached: ALL_CALLS })
+        .await;
 }
 
 #[tokio::test]
 async fn a_fault_during_a_rotation_loses_nothing() {
     let keys = vec![vec![key(1)], vec![key(1), key(2)], vec![key(2), key(1)]];
     let settings = SequencerSettings { overlap: Duration::from_secs(20), ..settings() };
-    play(Run { settings, steps: &[3, 3, 3], keys, reached: ALL_CALLS }).await;
+    play(Run { settings, steps: &[3, 3, 3], keys, then: ALL_WAYS, reached: ALL_CALLS }).await;
 }
 
 /// What was signed and could not be published may be in somebody's hands all the same.

@@ -10,7 +10,7 @@ use kapsel_attestation::{SecretKey, Sequencer, SequencerSettings};
 use kapsel_store::AttestationStore as _;
 use test_harness::builders::LOG_ID;
 
-use crate::scripted::{FaultyHead, FaultyKeys, MemoryHead, Script};
+use crate::scripted::{FaultyHead, FaultyKeys, MemoryHead, Script, Side};
 use crate::world::{World, key, run_to_end, settings};
 
 /// An instance of its own, with a memory of its own.
@@ -145,6 +145,72 @@ async fn a_key_of_another_name_signs_nothing() {
     assert!(matches!(sequencer.run_once().await, Err(AttestationError::NoKey { .. })));
     assert!(world.signed_checkpoints().is_empty());
     assert!(world.store.log_key_list(LOG_ID).await.unwrap().is_empty());
+}
+
+/// A process that was frozen, a connection that hung: at any call of one instance the lease ends, another one takes over,
+/// adds, signs and publishes, and then the first one wakes up in the middle of its step.
+#[tokio::test]
+async fn a_leader_that_stood_still_at_any_call_does_no_harm_and_raises_no_alarm() {
+    for side in [Side::Before, Side::After] {
+        let mut calls = 0;
+        for call in 0.. {
+            let world = Arc::new(World::new().await);
+            let memory = Arc::new(MemoryHead::default());
+            let other = {
+                let world = Arc::clone(&world);
+                let keys =
+                    FaultyKeys { keys: vec![key(1)], script: Script::smooth(), signed: Arc::clone(&world.signed) };
+                let last_head = FaultyHead { inner: Arc::clone(&memory), script: Script::smooth() };
+                let store = world.attestation_store();
+                let other = world.sequencer_over(store, Arc::new(keys), Arc::new(last_head), settings());
+                async move {
+                    world.pass_seconds(60);
+                    world.settle(10).await;
+                    run_to_end(&other, &world.clock).await.unwrap();
+                }
+            };
+            let script = Script::standing_still(call, side, Box::pin(other));
+            let settings = SequencerSettings { batch_max: 4, batches_max: 2, ..settings() };
+            let one = world.scripted(&script, &[key(1)], settings);
+            for count in [3, 9] {
+                world.settle(count).await;
+                one.run_once().await.unwrap_or_else(|error| panic!("call {call}, {side:?}: {error}"));
+                assert_eq!(one.alarm(), None);
+                world.pass_seconds(4);
+            }
+            if !script.has_stood_still() {
+                calls = call;
+                break;
+            }
+            world.pass_seconds(60);
+            world.settle(1).await;
+            run_to_end(&one, &world.clock).await.unwrap();
+            world.assert_sound(&format!("call {call}, {side:?}")).await;
+        }
+        assert!(calls > 25, "{calls}");
+    }
+}
+
+#[tokio::test]
+async fn a_follower_does_not_forget_what_it_signed_and_could_not_publish() {
+    let world = World::new().await;
+    world.settle(3).await;
+    run_to_end(&world.sequencer(), &world.clock).await.unwrap();
+    world.settle(5).await;
+    world.pass_seconds(60);
+    let script = Script::failing_in("head_publish_if_current", Side::Before);
+    let one = world.scripted(&script, &[key(1)], settings());
+    one.run_once().await.unwrap_err();
+    assert!(world.last_head.text().unwrap().contains("\n8\n"));
+    world.pass_seconds(60);
+    // The next leader does not publish yet.
+    let later = SequencerSettings { publish_interval: Duration::from_secs(3_600), ..settings() };
+    let (other, _) = instance(&world, &[key(1)], later);
+    world.settle(1).await;
+    assert_eq!(other.run_once().await.unwrap().role, Role::Leader);
+    world.settle(1).await;
+    assert_eq!(one.run_once().await.unwrap().role, Role::Follower);
+    assert!(world.last_head.text().unwrap().contains("\n8\n"), "of what is published, 3 is the last");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -2,6 +2,7 @@
 //! count together.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -24,12 +25,16 @@ pub(crate) enum Side {
     After,
 }
 
-/// Counts calls, and says which of them fail.
-#[derive(Debug, Default)]
+/// What others do while a call stands still.
+pub(crate) type Interlude = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Counts calls, and says which of them fail or stand still.
+#[derive(Default)]
 pub(crate) struct Script {
     calls: AtomicUsize,
     fault: Option<(usize, Side)>,
     fault_in: Option<(&'static str, Side)>,
+    interlude: Mutex<Option<(usize, Side, Interlude)>>,
     names: Mutex<Vec<&'static str>>,
     /// While set, every call fails.
     pub(crate) is_away: std::sync::atomic::AtomicBool,
@@ -44,6 +49,16 @@ impl Script {
     /// Fails at every call of this name.
     pub(crate) fn failing_in(name: &'static str, side: Side) -> Arc<Self> {
         Arc::new(Script { fault_in: Some((name, side)), ..Script::default() })
+    }
+
+    /// Stands still once, at the `call`-th call from 0, until the interlude is over.
+    pub(crate) fn standing_still(call: usize, side: Side, interlude: Interlude) -> Arc<Self> {
+        Arc::new(Script { interlude: Mutex::new(Some((call, side, interlude))), ..Script::default() })
+    }
+
+    /// Whether it has come to the interlude.
+    pub(crate) fn has_stood_still(&self) -> bool {
+        self.interlude.lock().unwrap().is_none()
     }
 
     /// Never fails.
@@ -70,8 +85,18 @@ impl Script {
         if side == Some(Side::Before) || self.is_away.load(Ordering::SeqCst) {
             return Err(error());
         }
+        self.stand_still(call, Side::Before).await;
         let result = run.await;
+        self.stand_still(call, Side::After).await;
         if side == Some(Side::After) { Err(error()) } else { result }
+    }
+
+    async fn stand_still(&self, call: usize, side: Side) {
+        let here = |interlude: &mut (usize, Side, Interlude)| interlude.0 == call && interlude.1 == side;
+        let interlude = self.interlude.lock().unwrap().take_if(here);
+        if let Some((_, _, interlude)) = interlude {
+            interlude.await;
+        }
     }
 }
 
