@@ -20,6 +20,9 @@ use crate::signing;
 use crate::tiles::Edge;
 use crate::tree::Range;
 
+/// How far apart the clocks of two instances may be.
+const CLOCK_DISTANCE_MAX: Duration = Duration::from_mins(5);
+
 /// What a sequencer works with.
 pub struct SequencerDeps {
     /// Where the log is.
@@ -177,6 +180,10 @@ impl Sequencer {
         let is_long = |until: Timestamp| now + self.settings.lease / 2 < until && until <= now + self.settings.lease;
         if is_ours && held.lease_until.is_some_and(is_long) {
             return Ok(Some(log));
+        }
+        if let Some(lease) = log.lease.filter(|lease| lease.until > now + self.settings.lease + CLOCK_DISTANCE_MAX) {
+            // Nobody takes one for so long: the clock was ahead then. Its holder may be gone, and loses nothing but the turn.
+            store.log_lease_release(Some(lease.owner)).await?;
         }
         let until = now + self.settings.lease;
         let taken = store.log_lease_take(now, *log_id, *instance, until).await?;

@@ -2,13 +2,17 @@
 //! or after. Whatever happens then, going on heals it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kapsel_attestation::{SecretKey, Sequencer, SequencerSettings};
-use kapsel_verification::Checkpoint;
+use async_trait::async_trait;
+use kapsel_attestation::{
+    AttestationError, KeyRing, LogSigner, SecretKey, Sequencer, SequencerSettings, SignError, Signer,
+};
+use kapsel_verification::{Checkpoint, VerifierKey};
 
-use crate::scripted::{Script, Side};
+use crate::scripted::{FaultyHead, Script, Side};
 use crate::world::{World, key, run_to_end, settings};
 
 /// More calls than any of these runs make.
@@ -62,7 +66,7 @@ async fn play(run: Run) {
 }
 
 /// Plays the steps; returns what the sequencers said when they failed.
-async fn play_with(world: &World, run: &Run, script: &std::sync::Arc<Script>, then: Then) -> Vec<String> {
+async fn play_with(world: &World, run: &Run, script: &Arc<Script>, then: Then) -> Vec<String> {
     let mut errors = Vec::new();
     let mut sequencer: Option<Sequencer> = None;
     for (step, count) in run.steps.iter().enumerate() {
@@ -199,6 +203,52 @@ async fn a_key_in_custody_that_does_not_sign_keeps_leaves_from_nothing() {
     world.pass_seconds(60);
     run_to_end(&world.sequencer(), &world.clock).await.unwrap();
     world.assert_sound("afterwards").await;
+}
+
+/// Keys one half of which signs wrongly, as a faulty memory or a custodian with another key would.
+struct Crooked {
+    is_checkpoint_wrong: bool,
+}
+
+struct WrongSigner(Arc<dyn Signer>);
+
+#[async_trait]
+impl KeyRing for Crooked {
+    async fn signers(&self) -> Result<Vec<LogSigner>, SignError> {
+        let mut signer = key(1).signer()?;
+        let half = if self.is_checkpoint_wrong { &mut signer.checkpoint } else { &mut signer.timestamp };
+        *half = Arc::new(WrongSigner(Arc::clone(half)));
+        Ok(vec![signer])
+    }
+}
+
+#[async_trait]
+impl Signer for WrongSigner {
+    fn key(&self) -> &VerifierKey {
+        self.0.key()
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
+        let mut signature = self.0.sign(message).await?;
+        signature[5] ^= 1;
+        Ok(signature)
+    }
+}
+
+#[tokio::test]
+async fn a_signature_that_does_not_hold_does_not_get_out() {
+    for is_checkpoint_wrong in [true, false] {
+        let world = World::new().await;
+        world.settle(3).await;
+        let last_head = FaultyHead { inner: Arc::clone(&world.last_head), script: Script::smooth() };
+        let keys = Arc::new(Crooked { is_checkpoint_wrong });
+        let failing = world.sequencer_over(world.attestation_store(), keys, Arc::new(last_head), settings());
+        let error = failing.run_once().await.unwrap_err();
+        assert!(matches!(error, AttestationError::OwnSignature(_)), "{error}");
+        let alarm = failing.alarm().unwrap();
+        assert!(alarm.contains("a signature of this instance does not hold"), "{alarm}");
+        assert_eq!((world.heads().await, world.last_head.text()), (Vec::new(), None));
+    }
 }
 
 #[tokio::test]

@@ -48,6 +48,31 @@ async fn one_leads_at_a_time_and_the_other_takes_over_when_the_lease_ends() {
     world.assert_sound("both").await;
 }
 
+/// With its clock a year ahead an instance took the lease, and is gone.
+#[tokio::test]
+async fn nobody_waits_for_a_lease_that_ends_in_a_year() {
+    let world = World::new().await;
+    let began = world.now();
+    let (one, _) = instance(&world, &[key(1)], settings());
+    let (other, memory) = instance(&world, &[key(1)], settings());
+    world.clock.advance(Duration::from_hours(365 * 24));
+    world.settle(2).await;
+    one.run_once().await.unwrap();
+    world.clock.set(began + Duration::from_secs(60));
+    world.settle(2).await;
+    assert_eq!(other.run_once().await.unwrap().role, Role::Leader);
+    run_to_end(&other, &world.clock).await.unwrap();
+    world.last_head.set(memory.text());
+    world.assert_sound("by the other one").await;
+    // A clock that is a little ahead is none of that.
+    world.settle(1).await;
+    world.pass_seconds(200);
+    other.run_once().await.unwrap();
+    world.clock.set(world.now() - Duration::from_secs(200));
+    world.settle(1).await;
+    assert_eq!(one.run_once().await.unwrap().role, Role::Follower);
+}
+
 #[tokio::test]
 async fn a_leader_whose_calls_fail_is_replaced_and_writes_nothing_when_it_comes_back() {
     let world = World::new().await;

@@ -8,7 +8,9 @@
     reason = "test code: a failed expectation fails the test"
 )]
 
+mod chaos;
 mod damage;
+mod damage_cases;
 mod damage_found;
 mod faults;
 mod growth;

@@ -15,6 +15,7 @@ use kapsel_store::attestation::{
 };
 use kapsel_store::{AttestationStore, StoreError};
 use kapsel_verification::VerifierKey;
+use test_harness::SeededEntropy;
 
 /// Where in a call it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,7 @@ pub(crate) struct Script {
     calls: AtomicUsize,
     fault: Option<(usize, Side)>,
     fault_in: Option<(&'static str, Side)>,
+    unsteady: Option<SeededEntropy>,
     interlude: Mutex<Option<(usize, Side, Interlude)>>,
     names: Mutex<Vec<&'static str>>,
     /// While set, every call fails.
@@ -61,6 +63,11 @@ impl Script {
         self.interlude.lock().unwrap().is_none()
     }
 
+    /// Fails at about every tenth call.
+    pub(crate) fn unsteady(seed: u64) -> Arc<Self> {
+        Arc::new(Script { unsteady: Some(SeededEntropy::new(seed)), ..Script::default() })
+    }
+
     /// Never fails.
     pub(crate) fn smooth() -> Arc<Self> {
         Arc::default()
@@ -81,7 +88,12 @@ impl Script {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         self.names.lock().unwrap().push(name);
         let once = self.fault.filter(|(at, _)| *at == call).map(|(_, side)| side);
-        let side = once.or(self.fault_in.filter(|(of, _)| *of == name).map(|(_, side)| side));
+        let by_chance = self.unsteady.as_ref().and_then(|chance| match chance.below(20) {
+            0 => Some(Side::Before),
+            1 => Some(Side::After),
+            _ => None,
+        });
+        let side = once.or(by_chance).or(self.fault_in.filter(|(of, _)| *of == name).map(|(_, side)| side));
         if side == Some(Side::Before) || self.is_away.load(Ordering::SeqCst) {
             return Err(error());
         }
