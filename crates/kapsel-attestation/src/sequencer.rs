@@ -5,6 +5,7 @@
 //! from the tree as it is (see [`kapsel_store::attestation`]). After a crash the same step goes on: what was integrated is
 //! in the store, what was signed and not published is signed anew.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -323,6 +324,8 @@ impl Sequencer {
         if let Some(Head { checkpoint, size, .. }) = store.head_latest(log.id).await?
             && size == published
         {
+            let signed = SignedCheckpoint::parse(checkpoint.as_bytes())?;
+            signing::check_continues(&**store, log, signed.checkpoint()).await?;
             last_head.remember(&checkpoint).await.map_err(AttestationError::LastHead)?;
             held.remembered = Some(size);
         }
@@ -335,9 +338,13 @@ impl Sequencer {
         let SequencerDeps { store, keys, clock, .. } = &self.deps;
         let now = clock.now();
         let mut own = keys.signers().await?;
-        own.retain(|signer| signer.checkpoint.key().name() == log.origin);
-        let mut known = store.log_key_list(log.id).await?;
         let text = |key: &VerifierKey| key.to_string();
+        let mut seen = BTreeSet::new();
+        // A key may stand in two files; it signs once.
+        own.retain(|LogSigner { checkpoint, .. }| {
+            checkpoint.key().name() == log.origin && seen.insert(text(checkpoint.key()))
+        });
+        let mut known = store.log_key_list(log.id).await?;
         for signer in &own {
             let new = text(signer.checkpoint.key());
             if known.iter().any(|key| key.verifier_key == new) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kapsel_attestation::fsck::{self, Summary};
 use kapsel_attestation::{Finding, SequencerSettings};
 use kapsel_core::LogId;
-use kapsel_store::StoreError;
+use kapsel_store::{AttestationStore, StoreError};
 use kapsel_verification::{LeafError, NoteError};
 use test_harness::builders::LOG_ID;
 
@@ -121,6 +121,31 @@ async fn the_summary_counts_what_was_looked_at() {
     assert_eq!(found, [one, other].map(|attempt_id| Finding::AttemptWithoutLeaf { attempt_id }));
     let unknown = fsck::check(&*whole.world.store, LogId::MAX, &mut |finding| panic!("{finding}")).await;
     assert!(matches!(unknown, Err(StoreError::NotFound)));
+}
+
+#[tokio::test]
+async fn pages_may_be_of_any_size() {
+    let whole = Whole::new().await;
+    let look = async |store: &dyn AttestationStore| {
+        fsck::check(store, LOG_ID, &mut |finding| panic!("{finding}")).await.unwrap()
+    };
+    let store = whole.tampered().change_heads(|heads| heads.truncate(1)).change_traces(|traces| traces.truncate(7));
+    assert_eq!(look(&*store).await, look(&*whole.world.store).await);
+}
+
+/// It comes to an end whatever the store answers.
+#[tokio::test]
+async fn a_list_that_goes_in_circles_is_an_error() {
+    let whole = Whole::new().await;
+    let traces = whole.world.store.attempt_traces(None, 3).await.unwrap();
+    let store = whole.tampered().change_traces(move |page| page.clone_from(&traces));
+    let result = fsck::check(&*store, LOG_ID, &mut |finding| panic!("{finding}")).await;
+    assert!(matches!(result, Err(StoreError::Corrupt { .. })));
+    let heads = whole.world.heads().await;
+    let store = whole.tampered().change_heads(move |page| page.clone_from(&heads));
+    let before = |size, before| Finding::HeadOrder { size, before };
+    let expected = [before(300, 305), Finding::HeadTime { size: 300 }];
+    assert_eq!(findings(&*store).await, expected);
 }
 
 #[tokio::test]

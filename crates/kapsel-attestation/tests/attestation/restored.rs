@@ -7,6 +7,7 @@ use kapsel_store::AttestationStore;
 use test_harness::builders::LOG_ID;
 
 use crate::scripted::{FaultyStore, Script};
+use crate::tampered::TamperedStore;
 use crate::world::{World, findings, key, run_to_end};
 
 /// A world in which 20 leaves were signed: as it was when the copy was made.
@@ -141,4 +142,44 @@ async fn leaves_are_not_put_behind_the_edge_of_another_tree() {
     assert!(matches!(error, AttestationError::Forked { .. }), "{error}");
     assert_eq!(older.store.log_get(LOG_ID).await.unwrap().size, 52);
     assert_eq!(findings(&*older.store).await, [], "what was known of the one tree has not got into the other");
+}
+
+#[tokio::test]
+async fn a_memory_that_cannot_be_read_or_is_of_another_log_keeps_from_signing() {
+    let (world, sequencer) = copied().await;
+    let remembered = world.last_head.text().unwrap();
+    world.settle(5).await;
+    let of_another_log = remembered.replace("kapsel.example/log\n", "other.example/log\n");
+    for (memory, said) in [
+        (remembered[..40].to_owned(), "a signed head cannot be read: the checkpoint is not a signed note"),
+        (String::new(), "a signed head cannot be read"),
+        (of_another_log, "does not continue the head of 20 leaves that was signed"),
+    ] {
+        world.last_head.set(Some(memory));
+        world.pass_seconds(60);
+        refused(&world, &sequencer).await;
+        let alarm = sequencer.alarm().unwrap();
+        assert!(alarm.contains(said), "{alarm}");
+    }
+    world.last_head.set(Some(remembered));
+    world.pass_seconds(60);
+    run_to_end(&sequencer, &world.clock).await.unwrap();
+    world.assert_sound("with its memory again").await;
+}
+
+/// What is not of this tree is not remembered either: it would keep a mended store from being signed.
+#[tokio::test]
+async fn a_published_head_of_another_tree_is_not_remembered() {
+    let (world, _) = copied().await;
+    let other = World::with_seed(1).await;
+    other.settle(20).await;
+    run_to_end(&other.sequencer(), &other.clock).await.unwrap();
+    let foreign = other.heads().await.pop().unwrap().checkpoint;
+    let damaged = TamperedStore::new(world.attestation_store()).change_heads(move |heads| {
+        heads.iter_mut().for_each(|head| head.checkpoint.clone_from(&foreign));
+    });
+    world.last_head.set(None);
+    let error = world.over(damaged, &[key(1)]).run_once().await.unwrap_err();
+    assert!(matches!(error, AttestationError::Forked { .. }), "{error}");
+    assert_eq!(world.last_head.text(), None);
 }

@@ -122,6 +122,16 @@ async fn of_several_new_keys_one_is_the_present_one_and_all_verify() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_there_twice_signs_once() {
+    let world = World::new().await;
+    let twice = [key(1), key(1), key(2), key(2), key(1)];
+    let (_, head) = one_more(&world, &twice[..2]).await;
+    assert_eq!(signed_by(&head, &[&key(1), &key(2)]), [0]);
+    let (_, head) = one_more(&world, &twice).await;
+    assert_eq!(signed_by(&head, &[&key(1), &key(2)]), [1, 0]);
+}
+
+#[tokio::test]
 async fn a_key_that_is_put_into_the_folder_signs_the_next_head() {
     let world = World::new().await;
     let folder = tempfile::tempdir().unwrap();
