@@ -5,21 +5,20 @@
 //! from the tree as it is (see [`kapsel_store::attestation`]). After a crash the same step goes on: what was integrated is
 //! in the store, what was signed and not published is signed anew.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kapsel_core::{Clock, InstanceId, LogId, Timestamp};
 use kapsel_store::AttestationStore;
-use kapsel_store::attestation::{Head, Integration, Log, LogKey, PendingLeaf};
-use kapsel_verification::{KeyType, SignedCheckpoint, VerifierKey};
+use kapsel_store::attestation::{Head, Integration, Log, PendingLeaf};
+use kapsel_verification::SignedCheckpoint;
 
 use crate::error::{AttestationError, described};
 use crate::last_head::LastHead;
 use crate::signer::{KeyRing, LogSigner};
-use crate::signing;
 use crate::tiles::Edge;
 use crate::tree::Range;
+use crate::{rotation, signing};
 
 /// How far apart the clocks of two instances may be.
 const CLOCK_DISTANCE_MAX: Duration = Duration::from_mins(5);
@@ -332,49 +331,9 @@ impl Sequencer {
         Ok(())
     }
 
-    /// The keys to sign with, the present one first. Keys that the log does not know yet are made known: the newest takes
-    /// the place of the one before, which signs beside it for a while.
     async fn signers(&self, log: &Log) -> Result<Vec<LogSigner>, AttestationError> {
         let SequencerDeps { store, keys, clock, .. } = &self.deps;
-        let now = clock.now();
-        let mut own = keys.signers().await?;
-        let text = |key: &VerifierKey| key.to_string();
-        let mut seen = BTreeSet::new();
-        // A key may stand in two files; it signs once.
-        own.retain(|LogSigner { checkpoint, .. }| {
-            checkpoint.key().name() == log.origin && seen.insert(text(checkpoint.key()))
-        });
-        let mut known = store.log_key_list(log.id).await?;
-        for signer in &own {
-            let new = text(signer.checkpoint.key());
-            if known.iter().any(|key| key.verifier_key == new) {
-                continue;
-            }
-            tracing::info!(key = new, "a new key signs the log");
-            for key in known.iter_mut().filter(|key| key.signs_until.is_none()) {
-                key.signs_until = Some(now + self.settings.overlap);
-                store.log_key_put(key.clone()).await?;
-            }
-            for verifier_key in [text(signer.timestamp.key()), new] {
-                let key = LogKey { log_id: log.id, verifier_key, created_at: now, signs_until: None };
-                store.log_key_put(key.clone()).await?;
-                known.push(key);
-            }
-        }
-        let is_of_checkpoints =
-            |key: &&LogKey| key.verifier_key.parse::<VerifierKey>().is_ok_and(|key| key.key_type() == KeyType::Ed25519);
-        let present = known.iter().filter(is_of_checkpoints).rfind(|key| key.signs_until.is_none());
-        let present = present.map_or_else(String::new, |key| key.verifier_key.clone());
-        let signs_still = |signer: &LogSigner| {
-            let own = text(signer.checkpoint.key());
-            known.iter().any(|key| key.verifier_key == own && key.signs_until.is_some_and(|until| until > now))
-        };
-        let place = own.iter().position(|signer| text(signer.checkpoint.key()) == present);
-        let Some(place) = place else { return Err(AttestationError::NoKey { verifier_key: present }) };
-        let first = own.swap_remove(place);
-        own.retain(signs_still);
-        own.insert(0, first);
-        Ok(own)
+        rotation::signers(&**store, log, keys.signers().await?, clock.now(), self.settings.overlap).await
     }
 
     /// Does what there is to do, until `shutdown` is ready, and then gives the lease back.

@@ -167,7 +167,8 @@ async fn a_key_of_another_name_signs_nothing() {
     let stranger = SecretKey::generate("other.example/log", &test_harness::SeededEntropy::new(1)).unwrap();
     let (sequencer, _) = instance(&world, &[stranger], settings());
     world.settle(2).await;
-    assert!(matches!(sequencer.run_once().await, Err(AttestationError::NoKey { .. })));
+    let error = sequencer.run_once().await.unwrap_err().to_string();
+    assert!(error.contains("a key named kapsel.example/log is not in its data folder"), "{error}");
     assert!(world.signed_checkpoints().is_empty());
     assert!(world.store.log_key_list(LOG_ID).await.unwrap().is_empty());
 }
