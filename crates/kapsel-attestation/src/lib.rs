@@ -14,6 +14,7 @@ pub mod fsck;
 pub mod key_folder;
 pub mod last_head;
 pub mod prover;
+mod rotation;
 pub mod secret_key;
 pub mod sequencer;
 pub mod signer;

@@ -13,7 +13,7 @@ use kapsel_store::attestation::{Head, LeafName, LeafOpening, LogKey, StoredLeaf,
 use kapsel_store::{AttestationStore, StoreError};
 use kapsel_verification::{
     AttemptLeaf, ConsistencyProof, Hash, InclusionProof, KeyType, Opening, Openings, ProofPackage, SignedCheckpoint,
-    SignedTreeHead, VerifierKey, leaf_hash,
+    SignedTreeHead, VerifierKey, leaf_hash, verify_consistency,
 };
 use lru::LruCache;
 
@@ -136,17 +136,30 @@ impl Prover {
 
     async fn prove(&self, hash: Hash, index: u64, size: u64, head: &Head) -> Result<InclusionProof, AttestationError> {
         let path = tree::inclusion_path(index, size);
-        let whole = Range { start: 0, end: size };
-        let mut ranges = path.clone();
-        if size != head.size {
-            ranges.push(whole);
-        }
+        let ranges: Vec<Range> = path.iter().copied().chain(below_head(size, head)).collect();
         let tiles = self.tiles(&ranges, head.size).await?;
-        let root_hash = if size == head.size { head.root } else { tiles.root(size)? };
+        let root_hash = self.root(&tiles, size, head)?;
         let proof_hashes = tiles.path(&path)?;
         let proof = InclusionProof { leaf_hash: hash, leaf_index: index, tree_size: size, proof_hashes, root_hash };
-        proof.verify().map_err(|_| AttestationError::Root { size })?;
+        proof.verify().map_err(|_| self.damaged(size))?;
         Ok(proof)
+    }
+
+    /// The root of an older tree, which the head is shown to continue: it would follow from a damaged tile just as well.
+    fn root(&self, tiles: &Tiles, size: u64, head: &Head) -> Result<Hash, AttestationError> {
+        if size == head.size {
+            return Ok(head.root);
+        }
+        let root = tiles.root(size)?;
+        let path = tiles.path(&tree::consistency_path(size, head.size))?;
+        verify_consistency(size, &root, head.size, &head.root, &path).map_err(|_| self.damaged(size))?;
+        Ok(root)
+    }
+
+    /// A tile is damaged. Those in memory are forgotten, so that it counts again what is stored.
+    fn damaged(&self, size: u64) -> AttestationError {
+        self.kept().clear();
+        AttestationError::Root { size }
     }
 
     /// That the tree of `new` leaves continues that of `old`.
@@ -154,25 +167,19 @@ impl Prover {
     /// # Errors
     /// [`StoreError::Conflict`] if they are not between 1 and the size of the last head, the smaller one first.
     pub async fn consistency(&self, old: u64, new: u64) -> Result<ConsistencyProof, AttestationError> {
-        let head = self.head().await?;
-        let size = head.as_ref().map_or(0, |head| head.size);
-        if old == 0 || old > new || new > size {
-            return Err(StoreError::Conflict(
-                "the sizes have to be 1 <= old_size <= new_size <= that of the last head",
-            )
-            .into());
-        }
+        let head = self.head().await?.filter(|head| 0 < old && old <= new && new <= head.size);
+        let Some(head) = head else {
+            let rule = "the sizes have to be 1 <= old_size <= new_size <= that of the last head";
+            return Err(StoreError::Conflict(rule).into());
+        };
         let path = tree::consistency_path(old, new);
-        let mut ranges = path.clone();
-        ranges.extend([old, new].map(|end| Range { start: 0, end }));
-        let tiles = self.tiles(&ranges, size).await?;
-        let (old_root, new_root) = (tiles.root(old)?, tiles.root(new)?);
+        let roots = [old, new].into_iter().flat_map(|size| below_head(size, &head));
+        let ranges: Vec<Range> = path.iter().copied().chain(roots).collect();
+        let tiles = self.tiles(&ranges, head.size).await?;
+        let (old_root, new_root) = (self.root(&tiles, old, &head)?, self.root(&tiles, new, &head)?);
         let proof_hashes = tiles.path(&path)?;
         let proof = ConsistencyProof { old_size: old, new_size: new, old_root, new_root, proof_hashes };
-        let is_of_head = head.is_none_or(|head| head.size != new || head.root == new_root);
-        if proof.verify().is_err() || !is_of_head {
-            return Err(AttestationError::Root { size: new });
-        }
+        proof.verify().map_err(|_| self.damaged(new))?;
         Ok(proof)
     }
 
@@ -275,6 +282,12 @@ impl Prover {
         // Nothing panics while it holds the lock.
         self.full_tiles.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The subtrees from which the root of an older tree follows, and that the head continues it.
+fn below_head(size: u64, head: &Head) -> impl Iterator<Item = Range> {
+    let path = (size != head.size).then(|| tree::consistency_path(size, head.size));
+    path.into_iter().flatten().chain([Range { start: 0, end: size }])
 }
 
 fn openings(opening: LeafOpening) -> Openings {

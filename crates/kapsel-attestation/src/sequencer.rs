@@ -10,15 +10,18 @@ use std::time::Duration;
 
 use kapsel_core::{Clock, InstanceId, LogId, Timestamp};
 use kapsel_store::AttestationStore;
-use kapsel_store::attestation::{Head, Integration, Log, LogKey, PendingLeaf};
-use kapsel_verification::{KeyType, SignedCheckpoint, VerifierKey};
+use kapsel_store::attestation::{Head, Integration, Log, PendingLeaf};
+use kapsel_verification::SignedCheckpoint;
 
 use crate::error::{AttestationError, described};
 use crate::last_head::LastHead;
 use crate::signer::{KeyRing, LogSigner};
-use crate::signing;
 use crate::tiles::Edge;
 use crate::tree::Range;
+use crate::{rotation, signing};
+
+/// How far apart the clocks of two instances may be.
+const CLOCK_DISTANCE_MAX: Duration = Duration::from_mins(5);
 
 /// What a sequencer works with.
 pub struct SequencerDeps {
@@ -109,6 +112,8 @@ struct Held {
     lease_until: Option<Timestamp>,
     /// The size of the head that is remembered outside of the store.
     remembered: Option<u64>,
+    /// When this instance published last, by its clock.
+    published_at: Option<Timestamp>,
 }
 
 impl Sequencer {
@@ -154,7 +159,8 @@ impl Sequencer {
         }
         // Who cannot sign must not keep those who can from it.
         let signers = self.signers(&log).await?;
-        let Some(mut log) = self.lead(log, held).await? else {
+        let Some(mut log) = self.lead(log.clone(), held).await? else {
+            self.follow(&log, held).await?;
             return Ok(RunReport { role: Role::Follower, ..RunReport::default() });
         };
         let mut report = RunReport { role: Role::Leader, ..RunReport::default() };
@@ -169,8 +175,15 @@ impl Sequencer {
         let SequencerDeps { store, clock, instance, log_id, .. } = &self.deps;
         let now = clock.now();
         let is_ours = log.lease.is_some_and(|lease| lease.owner == *instance);
-        if is_ours && held.lease_until.is_some_and(|until| until > now + self.settings.lease / 2) {
+        // One that ends later than a new one would was taken before the clock went back. Left so, it would keep others from
+        // the log until then, should this instance die.
+        let is_long = |until: Timestamp| now + self.settings.lease / 2 < until && until <= now + self.settings.lease;
+        if is_ours && held.lease_until.is_some_and(is_long) {
             return Ok(Some(log));
+        }
+        if let Some(lease) = log.lease.filter(|lease| lease.until > now + self.settings.lease + CLOCK_DISTANCE_MAX) {
+            // Nobody takes one for so long: the clock was ahead then. Its holder may be gone, and loses nothing but the turn.
+            store.log_lease_release(Some(lease.owner)).await?;
         }
         let until = now + self.settings.lease;
         let taken = store.log_lease_take(now, *log_id, *instance, until).await?;
@@ -215,7 +228,8 @@ impl Sequencer {
         held: &mut Held,
     ) -> Result<bool, AttestationError> {
         let mut edge = match held.edge.take() {
-            Some(edge) if edge.size() == log.size => edge,
+            // The store may be another copy than a moment ago, with a tree of the same size.
+            Some(edge) if edge.size() == log.size && edge.root()? == log.root => edge,
             _ => self.read_edge(log).await?,
         };
         let tiles = edge.append(leaves.iter().map(|leaf| leaf.hash));
@@ -250,8 +264,15 @@ impl Sequencer {
             return Ok(None);
         }
         let last = store.head_latest(log.id).await?;
-        // Heads are timed to the second, so this is up to a second early; that is as good.
-        if last.as_ref().is_some_and(|head| now < head.signed_at + self.settings.publish_interval) {
+        // Heads are timed to the second, so this is up to a second early; that is as good. Where the clock was ahead when
+        // the last one was signed, nobody waits for that time to come; then the own last one counts.
+        let is_recent = |time: Timestamp| time <= now && now < time + self.settings.publish_interval;
+        if last.as_ref().map(|head| head.signed_at).into_iter().chain(held.published_at).any(is_recent) {
+            return Ok(None);
+        }
+        if last.as_ref().is_some_and(|head| head.size > log.size) && store.log_get(log.id).await?.epoch != log.epoch {
+            // Not an older copy: this step took so long that somebody else has gone on meanwhile.
+            held.lease_until = None;
             return Ok(None);
         }
         let published = match &last {
@@ -260,15 +281,20 @@ impl Sequencer {
         };
         let from = published.as_ref().map_or(0, |signed| signed.checkpoint().size());
         signing::check_growth(&**store, log, from.min(log.size)).await?;
-        for signed in published.iter().chain(self.remembered().await?.iter()) {
+        let remembered = self.remembered().await?;
+        for signed in published.iter().chain(&remembered) {
             signing::check_continues(&**store, log, signed.checkpoint()).await?;
         }
-        let head = signing::sign(log, signers, now, last.as_ref()).await?;
+        let head = signing::sign(log, signers, now, published.iter().chain(&remembered)).await?;
         // First of all to the second place: a head that gets out must never be forgotten.
         last_head.remember(&head.checkpoint).await.map_err(AttestationError::LastHead)?;
         held.remembered = Some(head.size);
         let size = head.size;
-        Ok(store.head_publish_if_current(log.epoch, head).await?.then_some(size))
+        let is_published = store.head_publish_if_current(log.epoch, head).await?;
+        if is_published {
+            held.published_at = Some(now);
+        }
+        Ok(is_published.then_some(size))
     }
 
     async fn remembered(&self) -> Result<Option<SignedCheckpoint>, AttestationError> {
@@ -289,55 +315,25 @@ impl Sequencer {
         let SequencerDeps { store, last_head, .. } = &self.deps;
         if let Some(signed) = self.remembered().await? {
             signing::check_continues(&**store, log, signed.checkpoint()).await?;
+            if signed.checkpoint().size() > published {
+                // It was signed here and could not be published.
+                return Ok(());
+            }
         }
         if let Some(Head { checkpoint, size, .. }) = store.head_latest(log.id).await?
             && size == published
         {
+            let signed = SignedCheckpoint::parse(checkpoint.as_bytes())?;
+            signing::check_continues(&**store, log, signed.checkpoint()).await?;
             last_head.remember(&checkpoint).await.map_err(AttestationError::LastHead)?;
             held.remembered = Some(size);
         }
         Ok(())
     }
 
-    /// The keys to sign with, the present one first. Keys that the log does not know yet are made known: the newest takes
-    /// the place of the one before, which signs beside it for a while.
     async fn signers(&self, log: &Log) -> Result<Vec<LogSigner>, AttestationError> {
         let SequencerDeps { store, keys, clock, .. } = &self.deps;
-        let now = clock.now();
-        let mut own = keys.signers().await?;
-        own.retain(|signer| signer.checkpoint.key().name() == log.origin);
-        let mut known = store.log_key_list(log.id).await?;
-        let text = |key: &VerifierKey| key.to_string();
-        for signer in &own {
-            let new = text(signer.checkpoint.key());
-            if known.iter().any(|key| key.verifier_key == new) {
-                continue;
-            }
-            tracing::info!(key = new, "a new key signs the log");
-            for key in known.iter_mut().filter(|key| key.signs_until.is_none()) {
-                key.signs_until = Some(now + self.settings.overlap);
-                store.log_key_put(key.clone()).await?;
-            }
-            for verifier_key in [text(signer.timestamp.key()), new] {
-                let key = LogKey { log_id: log.id, verifier_key, created_at: now, signs_until: None };
-                store.log_key_put(key.clone()).await?;
-                known.push(key);
-            }
-        }
-        let is_of_checkpoints =
-            |key: &&LogKey| key.verifier_key.parse::<VerifierKey>().is_ok_and(|key| key.key_type() == KeyType::Ed25519);
-        let present = known.iter().filter(is_of_checkpoints).rfind(|key| key.signs_until.is_none());
-        let present = present.map_or_else(String::new, |key| key.verifier_key.clone());
-        let signs_still = |signer: &LogSigner| {
-            let own = text(signer.checkpoint.key());
-            known.iter().any(|key| key.verifier_key == own && key.signs_until.is_some_and(|until| until > now))
-        };
-        let place = own.iter().position(|signer| text(signer.checkpoint.key()) == present);
-        let Some(place) = place else { return Err(AttestationError::NoKey { verifier_key: present }) };
-        let first = own.swap_remove(place);
-        own.retain(signs_still);
-        own.insert(0, first);
-        Ok(own)
+        rotation::signers(&**store, log, keys.signers().await?, clock.now(), self.settings.overlap).await
     }
 
     /// Does what there is to do, until `shutdown` is ready; then makes one more step and gives the lease back.

@@ -125,16 +125,16 @@ pub(crate) async fn check_growth(store: &dyn AttestationStore, log: &Log, from: 
 }
 
 /// Signs a head of the log as it stands, by all of these keys, the first of which is the present one, and verifies what was
-/// signed. The time is never before that of the last head.
+/// signed. The time is never before those of former heads, published or not.
 pub(crate) async fn sign(
     log: &Log,
     signers: &[LogSigner],
     now: Timestamp,
-    last: Option<&Head>,
+    former: impl Iterator<Item = &SignedCheckpoint>,
 ) -> Result<Head, AttestationError> {
     let text = Checkpoint::new(&log.origin, log.size, log.root, &[])?.to_text();
-    let seconds = now.unix_seconds().max(last.map_or(0, |head| head.signed_at.unix_seconds()));
-    let time = u64::try_from(seconds).unwrap_or(0);
+    let former = former.flat_map(SignedCheckpoint::timestamps).map(|(_, time)| time);
+    let time = former.chain(u64::try_from(now.unix_seconds()).ok()).max().unwrap_or(0);
     let mut lines = Vec::new();
     let mut keys: Vec<VerifierKey> = Vec::new();
     for LogSigner { checkpoint, timestamp } in signers {
@@ -151,7 +151,7 @@ pub(crate) async fn sign(
         log_id: log.id,
         size: log.size,
         root: log.root,
-        signed_at: Timestamp::from_unix_seconds(seconds),
+        signed_at: Timestamp::from_unix_seconds(i64::try_from(time).unwrap_or(i64::MAX)),
         checkpoint,
     })
 }

@@ -58,10 +58,9 @@ impl Heads {
 
     /// Looks at those that are left when the tree has come to its end, and at which one is the last.
     pub(super) async fn finish(mut self, check: &mut Check<'_>, reached: u64) -> Result<(), StoreError> {
-        // The log may have gone on since the beginning.
-        let now = check.store.log_get(check.log.id).await?;
-        let tree = if reached == check.log.size { now.size } else { reached };
         while let Some(head) = self.page.pop_front() {
+            // The log may have gone on since the beginning, up to the moment when this head was read.
+            let tree = if reached == check.log.size { check.store.log_get(check.log.id).await?.size } else { reached };
             if head.size > tree {
                 check.found(Finding::HeadBeyond { size: head.size, tree });
             }
@@ -70,8 +69,8 @@ impl Heads {
         }
         let last = self.last.map(|(size, _)| size);
         let size = |published: Option<(u64, Hash)>| published.map(|(size, _)| size);
-        let (named, named_now) = (size(check.log.published), size(now.published));
-        if last < named || last > named_now {
+        let named_now = size(check.store.log_get(check.log.id).await?.published);
+        if last < size(check.log.published) || last > named_now {
             check.found(Finding::Published { named: named_now, last });
         }
         Ok(())
