@@ -37,13 +37,15 @@ pub enum AttestationError {
         signed: Box<Checkpoint>,
     },
     /// The stored root is not the one that follows from the stored tiles.
-    #[error("the tiles of the log have another root than the log of {size} leaves: one is damaged. Nothing is signed")]
+    #[error(
+        "the tiles of the log have another root than the log of {size} leaves: one is damaged. Nothing is signed or proven with it"
+    )]
     Root {
         /// The size of the tree.
         size: u64,
     },
     /// A tile is not the one that the tile above it says.
-    #[error("tile {} of level {} of the log is damaged. Nothing is signed", .0.index, .0.level)]
+    #[error("tile {} of level {} of the log is damaged. Nothing is signed or proven with it", .0.index, .0.level)]
     DamagedTile(TileId),
     /// A tile is missing.
     #[error("the log is not whole")]

@@ -365,7 +365,10 @@ impl Sequencer {
                     // Once each, not ten times a second.
                     let problem = described(&error);
                     if problem != last_problem {
-                        tracing::error!(problem, "the log stands still");
+                        match error.is_passing() {
+                            true => tracing::warn!(problem, "cannot go on with the log; trying again"),
+                            false => tracing::error!(problem, "the log stands still"),
+                        }
                         last_problem = problem;
                     }
                     self.settings.poll_interval * 10

@@ -148,6 +148,7 @@ macro_rules! faulty {
 
 faulty! {
     log_open(now: Timestamp, id: LogId, origin: String) -> Log;
+    log_find() -> Option<Log>;
     log_get(id: LogId) -> Log;
     log_lease_take(now: Timestamp, id: LogId, owner: InstanceId, until: Timestamp) -> Option<Log>;
     log_lease_release(owner: Option<InstanceId>) -> ();

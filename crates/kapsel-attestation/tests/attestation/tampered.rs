@@ -89,6 +89,10 @@ impl AttestationStore for TamperedStore {
         self.inner.log_open(now, id, origin).await
     }
 
+    async fn log_find(&self) -> Result<Option<Log>, StoreError> {
+        self.inner.log_find().await
+    }
+
     async fn log_get(&self, id: LogId) -> Result<Log, StoreError> {
         Ok(changed(&self.log, self.inner.log_get(id).await?))
     }

@@ -271,7 +271,7 @@ pub async fn tiles_round_trip(world: World) {
     let mut log = hold(&world).await;
     let ids = [(0, 0), (0, 1), (0, u64::from(u32::MAX)), (1, 0), (5, 3)].map(|(level, index)| TileId { level, index });
     let tile = |id: TileId, hashes: usize| {
-        let hashes: Vec<u8> = (0..hashes * Hash::LEN).map(|at| (at % 251) as u8 ^ id.level).collect();
+        let hashes: Vec<u8> = (0..=250).cycle().take(hashes * Hash::LEN).map(|byte: u8| byte ^ id.level).collect();
         Tile { id, hashes: hashes.into() }
     };
     for (round, width) in [1, 7, TILE_HASHES].into_iter().enumerate() {
