@@ -22,19 +22,20 @@ pub(super) async fn show(client: &Client, attempt_id: &str) -> Result<bool, Erro
     println!("Downloading the proof of {attempt_id}, once a signed head of the log covers it.");
     let package = download(client, attempt_id).await?;
     let keys = client.call(Method::GET, "/attestation/keys", None).await?;
-    let key = keys["keys"].as_array().into_iter().flatten().find(|key| key["purpose"] == "checkpoint");
-    let key = key.and_then(|key| key["verifier_key"].as_str()).ok_or("the log has no key")?;
+    // That of the checkpoints, and that of their times.
+    let keys: Vec<&str> =
+        keys["keys"].as_array().into_iter().flatten().filter_map(|key| key["verifier_key"].as_str()).collect();
     let folder = tempfile::tempdir()?;
 
     let whole = folder.path().join("proof.json");
     std::fs::write(&whole, serde_json::to_vec(&package)?)?;
-    let proven = verify(&whole, key).await?;
+    let proven = verify(&whole, &keys).await?;
     println!();
     print!("{}", String::from_utf8_lossy(&proven.stdout));
 
     let changed = folder.path().join("changed.json");
     std::fs::write(&changed, serde_json::to_vec(&with_changed_byte(&package)?)?)?;
-    let refused = verify(&changed, key).await?;
+    let refused = verify(&changed, &keys).await?;
     println!();
     println!("The same proof with one byte of the leaf changed:");
     println!();
@@ -69,10 +70,13 @@ fn with_changed_byte(package: &Value) -> Result<Value, Error> {
     Ok(package)
 }
 
-async fn verify(proof: &Path, key: &str) -> Result<Output, Error> {
+async fn verify(proof: &Path, keys: &[&str]) -> Result<Output, Error> {
     let run = |program: PathBuf| {
         let mut command = Command::new(program);
-        command.arg("--proof").arg(proof).arg("--public-key").arg(key);
+        command.arg("--proof").arg(proof);
+        for key in keys {
+            command.arg("--public-key").arg(key);
+        }
         async move { command.output().await }
     };
     let beside = std::env::current_exe()?.with_file_name(PROGRAM);
