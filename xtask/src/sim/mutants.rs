@@ -307,8 +307,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         what: "the log is not signed any more after a lease was lost",
         file: SEQUENCER,
-        right: "let Some(mut log) = self.lead(log, held).await? else {",
-        wrong: "let Some(mut log) = self.lead(log, held).await?.filter(|log| log.epoch < 2) else {",
+        right: "let Some(mut log) = self.lead(log.clone(), held).await? else {",
+        wrong: "let Some(mut log) = self.lead(log.clone(), held).await?.filter(|log| log.epoch < 2) else {",
         found_by: &["stuck"],
     },
 ];

@@ -111,7 +111,9 @@ async fn a_leader_keeps_its_lease_while_it_works_and_gives_it_back_when_it_stops
         assert_eq!(other.run_once().await.unwrap().role, Role::Follower);
     }
     one.run(std::future::ready(())).await;
-    assert_eq!(world.store.log_get(LOG_ID).await.unwrap().lease, None);
+    let log = world.store.log_get(LOG_ID).await.unwrap();
+    assert_eq!((log.lease, log.size), (None, 20), "the last leaves went in first");
+    world.settle(1).await;
     assert_eq!(other.run_once().await.unwrap().role, Role::Leader);
 }
 

@@ -156,7 +156,6 @@ fn no_statement_looks_at_all_rows_of_a_large_table() {
         "migration_list",
         "log_lease_release",
         "leaf_pending_of_hash",
-        "attempt_traces",
         // An index in which only the running jobs are.
         "replay_due",
     ];
