@@ -89,9 +89,9 @@ async fn round(program: &Program, destination: &Destination, urls: &Arc<Vec<Stri
     watching.abort();
     let heads = heads.lock().unwrap().len();
     waits.sort_unstable();
-    let at = |hundredths: usize| waits[(waits.len() - 1) * hundredths / 100];
+    let at = |hundredths: usize| waits[(waits.len() - 1) * hundredths / 100].as_millis();
     println!(
-        "{rate}/s: attempt to covered p50 {:.0?}, p99 {:.0?}, max {:.0?}, of {} attempts; {heads} heads",
+        "{rate}/s: attempt to covered p50 {} ms, p99 {} ms, max {} ms, of {} attempts; {heads} heads",
         at(50),
         at(99),
         at(100),

@@ -244,6 +244,23 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_the_log_are_never_shown() {
+        let secret = "AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
+        let key = format!("PRIVATE+KEY+PeterNeumann+c74f20a3+{secret}");
+        let (_folder, args) = file(&format!("attestation_key = \"{key} {key}\""));
+        let config = load(&args).unwrap();
+        assert_eq!(config.attestation.keys.as_ref().map(Vec::len), Some(2));
+        let shown = format!("{} {config:?}", config.report());
+        assert!(shown.contains("(set, hidden)") && !shown.contains(secret), "{shown}");
+
+        let (_folder, args) = file(&format!("attestation_key = \"{}\"", key.replace("c74f20a3", "c74f20a4")));
+        let message = load(&args).unwrap_err().to_string();
+        assert!(message.starts_with("KAPSEL_ATTESTATION_KEY") && !message.contains(secret), "{message}");
+        let (_folder, args) = file("attestation_origin = \"two words\"");
+        assert!(load(&args).unwrap_err().to_string().starts_with("KAPSEL_ATTESTATION_ORIGIN"));
+    }
+
+    #[test]
     fn a_database_url_selects_the_server_and_is_never_shown() {
         fn environment(name: &str) -> Option<String> {
             (name == "DATABASE_URL").then(|| "postgres://user:password@db/kapsel".to_owned())

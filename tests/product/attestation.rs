@@ -247,16 +247,7 @@ async fn a_database_from_a_backup_is_not_signed() {
 
     let program = Program::start(&data).await;
     let id = deliver(&program, &url(&program), "delivered").await;
-    let poll = async {
-        loop {
-            let health = program.manage(Method::GET, "/health/ready", None).await.expect(200).json();
-            if let Some(alarm) = health["checks"]["alarms"][0].as_str() {
-                return alarm.to_owned();
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await; // paced: polling an HTTP API
-        }
-    };
-    let alarm = tokio::time::timeout(PATIENCE, poll).await.expect("it says so");
+    let alarm = program.wait_for_alarm().await;
     assert!(alarm.contains("older copy") && alarm.contains(&signed.to_string()), "{alarm}");
     let page = program.manage(Method::GET, "/metrics", None).await.expect(200);
     assert!(text(&page.body).contains("\nkapsel_attestation_alarm 1\n"));

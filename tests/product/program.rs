@@ -211,6 +211,21 @@ impl Program {
         tokio::time::timeout(PATIENCE, poll).await.unwrap_or_else(|_| panic!("readiness did not become {status}"));
     }
 
+    /// Waits until `GET /health/ready` shows something that somebody should look at, and returns the first of it. It keeps
+    /// nobody out.
+    pub async fn wait_for_alarm(&self) -> String {
+        let poll = async {
+            loop {
+                let health = self.manage(Method::GET, "/health/ready", None).await.expect(200).json();
+                if let Some(alarm) = health["checks"]["alarms"][0].as_str() {
+                    return alarm.to_owned();
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await; // paced: polling an HTTP API
+            }
+        };
+        tokio::time::timeout(PATIENCE, poll).await.expect("it says that something is wrong")
+    }
+
     /// SIGKILL, and waits until it is dead.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("it can be killed");

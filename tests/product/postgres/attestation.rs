@@ -104,16 +104,7 @@ async fn a_flipped_bit_is_found_before_it_is_signed() {
     fleet.start_again(0).await;
     let size = ready(&fleet[0], "/attestation/sth").await["tree_size"].clone();
     deliver(&fleet[0], &endpoint_id).await;
-    let poll = async {
-        loop {
-            let health = fleet[0].manage(http::Method::GET, "/health/ready", None).await.json();
-            if let Some(alarm) = health["checks"]["alarms"][0].as_str() {
-                return alarm.to_owned();
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await; // paced: polling an HTTP API
-        }
-    };
-    let alarm = tokio::time::timeout(crate::program::PATIENCE, poll).await.expect("it says so");
+    let alarm = fleet[0].wait_for_alarm().await;
     assert!(alarm.contains("damaged"), "{alarm}");
     assert_eq!(ready(&fleet[0], "/attestation/sth").await["tree_size"], size);
     let said = fsck(&[("DATABASE_URL", &database.url())]).await.expect(1);
