@@ -219,6 +219,11 @@ pub(crate) async fn fsck(
     on_finding: &mut (dyn FnMut(Finding) + Send),
 ) -> Result<Option<Summary>, Failure> {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    if config.storage.database.is_none() && !config.storage.folder.exists() {
+        // Opening would make an empty one, in which nothing is wrong.
+        let problem = format!("{}: there is no such folder", config.storage.folder.display());
+        return Err(Failure::runtime("opening the data folder")(problem.into()));
+    }
     let bare = Bare::open(&config.storage, &SystemClock, &entropy).await?;
     let failed = |error: StoreError| Failure::runtime("reading the log of attempts")(error.into());
     let summary = log::check(&*bare.store(), on_finding).await.map_err(failed);

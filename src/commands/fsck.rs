@@ -22,19 +22,22 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let Summary { entries, tiles, keys, heads, pending, attempts, attempts_integrated, attempts_before, findings } =
         summary;
-    println!("leaves in the tree   {entries}");
-    println!("tiles                {tiles}");
-    println!("published heads      {heads}, keys {keys}");
-    println!("leaves that wait     {pending}");
-    println!("attempts stored      {attempts}, {attempts_integrated} of them in the tree");
+    let mut said = format!(
+        "leaves in the tree   {entries}\n\
+         tiles                {tiles}\n\
+         published heads      {heads}, keys {keys}\n\
+         leaves that wait     {pending}\n\
+         attempts stored      {attempts}, {attempts_integrated} of them in the tree\n"
+    );
     if attempts_before > 0 {
-        println!("older than the log   {attempts_before} attempts");
+        said.push_str(&format!("older than the log   {attempts_before} attempts\n"));
     }
+    if findings == 0 {
+        said.push_str("Nothing is wrong.\n");
+    }
+    let _ = std::io::stdout().write_all(said.as_bytes());
     match findings {
-        0 => {
-            println!("Nothing is wrong.");
-            Ok(())
-        }
+        0 => Ok(()),
         1 => Err(Failure::runtime("fsck")("1 thing is wrong".into())),
         several => Err(Failure::runtime("fsck")(format!("{several} things are wrong").into())),
     }

@@ -3,6 +3,8 @@
 //! Both commands work on the key folder alone, beside a running server: it looks there before it signs. A new key in the
 //! folder takes the place of the present one, which signs beside it for a week.
 
+use std::io::Write as _;
+
 use kapsel_attestation::KeyFolder;
 use kapsel_core::SystemEntropy;
 
@@ -20,7 +22,7 @@ pub(crate) struct Args {
 enum Command {
     /// Print the public keys of the key folder, one a line.
     List(config::Args),
-    /// Make a new key. A running server signs with it within seconds; old proofs stay valid.
+    /// Make a new key and print its public half. A running server signs the next head with it; old proofs stay valid.
     Rotate(config::Args),
 }
 
@@ -47,7 +49,10 @@ fn folder(args: &config::Args) -> Result<KeyFolder, Failure> {
 fn list(folder: &KeyFolder) -> Result<(), Failure> {
     let keys = folder.keys().map_err(|error| Failure::runtime("reading the keys of the log")(error.into()))?;
     for key in keys {
-        println!("{}", key.verifier_key());
+        // Whoever closed the pipe has seen enough.
+        if writeln!(std::io::stdout(), "{}", key.verifier_key()).is_err() {
+            break;
+        }
     }
     Ok(())
 }
@@ -60,6 +65,7 @@ fn rotate(folder: &KeyFolder) -> Result<(), Failure> {
         return Err(Failure::runtime("making a key")(problem.into()));
     };
     let key = folder.create(present.verifier_key().name(), &SystemEntropy).map_err(failed)?;
-    println!("{}", key.verifier_key());
+    // The key is made, whether anybody reads its name or not.
+    let _ = writeln!(std::io::stdout(), "{}", key.verifier_key());
     Ok(())
 }

@@ -45,6 +45,24 @@ async fn listen_prints_what_arrives_and_whether_its_signature_holds() {
     }
 }
 
+/// What looks at a log makes none.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_of_the_log_say_when_there_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("nothing");
+    let settings = [("KAPSEL_DATA_DIR", data.to_str().unwrap())];
+    for (arguments, said) in [(&["keys", "rotate"][..], "none yet"), (&["fsck"], "no such folder")] {
+        let output = run(arguments, &settings).await;
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(text(&output.stderr).contains(said), "{arguments:?}: {}", text(&output.stderr));
+    }
+    assert!(run(&["keys", "list"], &settings).await.stdout.is_empty());
+    assert!(!data.exists());
+    assert!(run(&["migrate"], &settings).await.status.success());
+    let output = run(&["fsck"], &settings).await;
+    assert!(output.status.success() && text(&output.stdout).contains("no log"), "{output:?}");
+}
+
 /// Arguments, settings, and what the message has to name.
 type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
 
