@@ -20,7 +20,7 @@ Single steps:
 The simulator (docs/TESTING.md):
   sim --seed N [--hours H]   one run, with its timeline
   sim --seeds K [--from N]   K runs, with their totals
-  sim --mutants              does it find the deliberate bugs?
+  sim --mutants [WORD]       does it find the deliberate bugs (in whose description WORD stands)?
 
   help      this text
 ";
@@ -35,14 +35,16 @@ pub(crate) enum Command {
     /// Run the simulator with these words.
     Sim(Vec<String>),
     /// Have the simulator look for the deliberate bugs.
-    Mutants,
+    Mutants(String),
 }
 
 impl Command {
     /// Reads the words after `cargo xtask`. The error is a sentence for the user.
     pub(crate) fn parse(words: &[String]) -> Result<Command, String> {
         match words {
-            [sim, mutants] if sim == "sim" && mutants == "--mutants" => return Ok(Command::Mutants),
+            [sim, mutants, word @ ..] if sim == "sim" && mutants == "--mutants" && word.len() < 2 => {
+                return Ok(Command::Mutants(word.first().cloned().unwrap_or_default()));
+            }
             [sim, rest @ ..] if sim == "sim" => return Ok(Command::Sim(rest.to_vec())),
             _ => {}
         }
@@ -90,7 +92,8 @@ mod tests {
 
     #[test]
     fn the_simulator_gets_its_words() {
-        assert_eq!(parse("sim --mutants"), Ok(Command::Mutants));
+        assert_eq!(parse("sim --mutants"), Ok(Command::Mutants(String::new())));
+        assert_eq!(parse("sim --mutants lease"), Ok(Command::Mutants("lease".to_owned())));
         assert_eq!(parse("sim --seed 7"), Ok(Command::Sim(vec!["--seed".to_owned(), "7".to_owned()])));
     }
 
