@@ -52,6 +52,6 @@ fn carry_out(workspace: &Workspace, command: &Command) -> Result<(), error::Erro
         Command::Help => Ok(()),
         Command::Run(list) => steps::run(workspace, list),
         Command::Sim(words) => sim::run(workspace, words),
-        Command::Mutants(word) => sim::mutants::run(workspace, &word),
+        Command::Mutants(word) => sim::mutants::run(workspace, word),
     }
 }
