@@ -14,6 +14,7 @@ use kapsel_attestation::AttestationError;
 use kapsel_core::ErrorCode;
 use kapsel_core::ids::RequestId;
 use kapsel_store::StoreError;
+use kapsel_store::error::with_sources;
 use serde::Serialize;
 
 /// The media type of everything that Kapsel itself answers.
@@ -173,18 +174,6 @@ impl From<AttestationError> for Problem {
             error => Problem::internal(with_sources(&error)),
         }
     }
-}
-
-/// An error with everything it was caused by, for the log.
-pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 impl IntoResponse for Problem {

@@ -1,6 +1,5 @@
 //! Why the log does not go on, or a proof cannot be made.
 
-use std::error::Error;
 use std::io;
 
 use kapsel_store::StoreError;
@@ -102,15 +101,4 @@ impl AttestationError {
             | AttestationError::OwnSignature(_) => false,
         }
     }
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn described(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

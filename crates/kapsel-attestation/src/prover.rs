@@ -239,15 +239,7 @@ impl Prover {
 
     /// The tiles that hold these subtrees.
     async fn tiles(&self, ranges: &[Range], size: u64) -> Result<Tiles, AttestationError> {
-        let mut wanted: Vec<TileId> =
-            ranges.iter().flat_map(|range| range.nodes()).map(|node| node.place().0).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        let mut tiles = Tiles::default();
-        for tile in self.read(wanted, size).await? {
-            tiles.put(tile);
-        }
-        Ok(tiles)
+        Ok(self.read(tree::tiles_of(ranges), size).await?.into_iter().collect())
     }
 
     /// Reads tiles, those that are full from memory where they are there.

@@ -11,9 +11,10 @@ use std::time::Duration;
 use kapsel_core::{Clock, InstanceId, LogId, Timestamp};
 use kapsel_store::AttestationStore;
 use kapsel_store::attestation::{Head, Integration, Log, PendingLeaf};
+use kapsel_store::error::with_sources;
 use kapsel_verification::SignedCheckpoint;
 
-use crate::error::{AttestationError, described};
+use crate::error::AttestationError;
 use crate::last_head::LastHead;
 use crate::signer::{KeyRing, LogSigner};
 use crate::tiles::Edge;
@@ -138,7 +139,7 @@ impl Sequencer {
         let alarm = match &result {
             Ok(_) => None,
             Err(error) if error.is_passing() => self.alarm(),
-            Err(error) => Some(described(error)),
+            Err(error) => Some(with_sources(error)),
         };
         if result.is_err() {
             // Whether the last write was made is unknown, or the store is not what it was taken for.
@@ -363,7 +364,7 @@ impl Sequencer {
                 }
                 Err(error) => {
                     // Once each, not ten times a second.
-                    let problem = described(&error);
+                    let problem = with_sources(&error);
                     if problem != last_problem {
                         match error.is_passing() {
                             true => tracing::warn!(problem, "cannot go on with the log; trying again"),

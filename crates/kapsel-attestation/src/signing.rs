@@ -27,14 +27,7 @@ pub(crate) async fn read_tiles(
     log_id: LogId,
     ranges: &[Range],
 ) -> Result<Tiles, AttestationError> {
-    let mut wanted: Vec<TileId> = ranges.iter().flat_map(|range| range.nodes()).map(|node| node.place().0).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    let mut tiles = Tiles::default();
-    for tile in store.tile_read(log_id, wanted).await? {
-        tiles.put(tile);
-    }
-    Ok(tiles)
+    Ok(store.tile_read(log_id, tree::tiles_of(ranges)).await?.into_iter().collect())
 }
 
 /// The root of the first `size` leaves, from what is stored.

@@ -12,6 +12,12 @@ use crate::tree::{self, Node, Range};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tiles(BTreeMap<TileId, Bytes>);
 
+impl FromIterator<Tile> for Tiles {
+    fn from_iter<I: IntoIterator<Item = Tile>>(tiles: I) -> Self {
+        Tiles(tiles.into_iter().map(|tile| (tile.id, tile.hashes)).collect())
+    }
+}
+
 /// A hash that was wanted is in none of the tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("tile {} of level {} is missing, or is too narrow", .0.index, .0.level)]

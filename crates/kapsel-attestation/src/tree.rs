@@ -43,6 +43,14 @@ impl Range {
     }
 }
 
+/// The tiles that hold these subtrees, each once.
+pub(crate) fn tiles_of(ranges: &[Range]) -> Vec<TileId> {
+    let mut tiles: Vec<TileId> = ranges.iter().flat_map(|range| range.nodes()).map(|node| node.place().0).collect();
+    tiles.sort_unstable();
+    tiles.dedup();
+    tiles
+}
+
 /// The largest power of two below `size`, which is at least 2.
 fn split(size: u64) -> u64 {
     1 << (size - 1).ilog2()

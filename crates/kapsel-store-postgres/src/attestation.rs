@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use kapsel_core::{AttemptId, EventId, InstanceId, LogId, TenantId, Timestamp};
 use kapsel_store::attestation::{
     AttemptPlace, AttemptTrace, Head, Integration, LeafName, LeafOpening, Log, LogEntry, LogKey, LogLease, PendingLeaf,
-    StoredLeaf, TILE_HASHES, Tile, TileId,
+    StoredLeaf, Tile, TileId,
 };
 use kapsel_store::{AttestationStore, StoreError};
 use kapsel_verification::{Hash, empty_root};
@@ -278,10 +278,5 @@ fn tile(row: &Row) -> Result<Tile, Failure> {
     let level: i16 = get(row, 0)?;
     let level = u8::try_from(level).map_err(|error| corrupt("the level of a tile", error))?;
     let id = TileId { level, index: size(row, 1)? };
-    let hashes = bytes(row, 2)?;
-    let is_whole = !hashes.is_empty() && hashes.len() % Hash::LEN == 0;
-    if !is_whole || hashes.len() > TILE_HASHES * Hash::LEN {
-        return Err(corrupt("a tile of the log", format!("{id:?} has {} bytes", hashes.len())));
-    }
-    Ok(Tile { id, hashes })
+    Ok(Tile::from_stored(id, bytes(row, 2)?)?)
 }

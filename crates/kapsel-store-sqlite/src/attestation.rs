@@ -4,16 +4,16 @@ use async_trait::async_trait;
 use kapsel_core::{AttemptId, EventId, InstanceId, LogId, TenantId, Timestamp};
 use kapsel_store::attestation::{
     AttemptPlace, AttemptTrace, Head, Integration, LeafName, LeafOpening, Log, LogEntry, LogKey, LogLease, PendingLeaf,
-    StoredLeaf, TILE_HASHES, Tile, TileId,
+    StoredLeaf, Tile, TileId,
 };
 use kapsel_store::{AttestationStore, StoreError};
-use kapsel_verification::{Hash, empty_root};
+use kapsel_verification::empty_root;
 use rusqlite::{Connection, Row, params};
 
 use crate::error::Failure;
 use crate::job::{Kind, Weight};
 use crate::leaves;
-use crate::rows::{StoredId, bytes, corrupt, count, hash, id, stored, stored_count, time, time_opt};
+use crate::rows::{StoredId, bytes, count, hash, id, stored, stored_count, time, time_opt};
 use crate::statements as sql;
 use crate::store::SqliteStore;
 
@@ -136,12 +136,7 @@ impl AttestationStore for SqliteStore {
             for tile in tiles {
                 let mut rows = statement.query(params![log_id.as_bytes(), tile.level, stored_count(tile.index)])?;
                 if let Some(row) = rows.next()? {
-                    let hashes = bytes(row, 0)?;
-                    let is_whole = !hashes.is_empty() && hashes.len() % Hash::LEN == 0;
-                    if !is_whole || hashes.len() > TILE_HASHES * Hash::LEN {
-                        return Err(corrupt("a tile of the log", format!("{tile:?} has {} bytes", hashes.len())));
-                    }
-                    found.push(Tile { id: tile, hashes });
+                    found.push(Tile::from_stored(tile, bytes(row, 0)?)?);
                 }
             }
             Ok(found)

@@ -77,6 +77,21 @@ pub struct Tile {
     pub hashes: Bytes,
 }
 
+impl Tile {
+    /// A tile as a store keeps it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] when the bytes are not 1 to [`TILE_HASHES`] whole hashes.
+    pub fn from_stored(id: TileId, hashes: Bytes) -> Result<Tile, StoreError> {
+        let is_whole = !hashes.is_empty() && hashes.len().is_multiple_of(Hash::LEN);
+        if !is_whole || hashes.len() > TILE_HASHES * Hash::LEN {
+            return Err(StoreError::corrupt("a tile of the log", format!("{id:?} has {} bytes", hashes.len())));
+        }
+        Ok(Tile { id, hashes })
+    }
+}
+
 /// Leaves going into the tree.
 #[derive(Debug, Clone)]
 pub struct Integration {

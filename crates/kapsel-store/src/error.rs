@@ -44,3 +44,15 @@ impl StoreError {
         StoreError::Corrupt { message, cause: Some(cause.into()) }
     }
 }
+
+/// An error with everything it was caused by, in one line, for the log.
+pub fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use http::header::CONTENT_DISPOSITION;
 use kapsel_attestation::{AttestationError, Proof};
 use kapsel_core::AttemptId;
+use kapsel_store::error::with_sources;
 use kapsel_verification::{Hash, SignedCheckpoint, TlogProof};
 
 use super::views::{KeysView, NotYet};
@@ -96,7 +97,7 @@ pub(crate) async fn download(
             let signed = SignedCheckpoint::parse(package.signed_tree_head.checkpoint.as_bytes());
             let signed = signed.map_err(AttestationError::from)?;
             let proof = TlogProof::new(proof.leaf_index, proof.proof_hashes, signed, None)
-                .map_err(|error| Problem::internal(problem::with_sources(&error)))?;
+                .map_err(|error| Problem::internal(with_sources(&error)))?;
             (problem::bytes(problem::TEXT, proof.to_text().into()), format!("{attempt_id}.tlog-proof"))
         }
     };

@@ -55,14 +55,10 @@ impl From<LogKeyView> for KeyView {
                 KeyType::CosignatureV1 => "timestamp",
             },
             algorithm: "Ed25519",
-            public_key: hex(key.public_key()),
+            public_key: hex::encode(key.public_key()),
             verifier_key: key.to_string(),
             created_at,
             signs_until,
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kapsel_core::{Clock, Entropy};
+use kapsel_store::error::with_sources;
 use kapsel_store::{IngestStore, Ingested, NewEvent, StoreError};
 use tokio::time::Instant;
 
 use super::queue::{Outcome, Pending, Waiter};
 use crate::envelope::catch_panic;
-use crate::problem::with_sources;
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_millis(500);

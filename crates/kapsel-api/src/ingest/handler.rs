@@ -11,13 +11,14 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 use kapsel_core::idempotency::IdempotencyKey;
 use kapsel_core::{DeliveryId, DeliveryRef, EndpointId, ErrorCode, Event, EventId, HeaderBlock, Timestamp};
+use kapsel_store::error::with_sources;
 use kapsel_store::{ActiveEndpoint, Ingested, NewDelivery, NewEvent};
 use sha2::{Digest as _, Sha256};
 
 use super::body;
 use super::queue::{LARGE_BODY_BYTES, Outcome, Refusal, Submission};
 use crate::Shared;
-use crate::problem::{JSON, Problem, with_sources};
+use crate::problem::{JSON, Problem};
 
 const IDEMPOTENT_REPLAY: HeaderName = HeaderName::from_static("kapsel-idempotent-replay");
 

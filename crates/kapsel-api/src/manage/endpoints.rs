@@ -12,6 +12,7 @@ use http::request::Parts;
 use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::{Circuit, Endpoint, EndpointId, EndpointStatus, ErrorCode, TenantId};
 use kapsel_store::StoreError;
+use kapsel_store::error::with_sources;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
@@ -200,7 +201,7 @@ fn with_etag(mut response: Response, endpoint: &Endpoint) -> Response {
 /// very moment, the answer stays "done", and the regular refresh brings the change later.
 async fn refresh_directory(shared: &Shared) {
     if let Err(error) = shared.directory.refresh().await {
-        tracing::warn!(error = problem::with_sources(&error), "a changed endpoint takes effect later");
+        tracing::warn!(error = with_sources(&error), "a changed endpoint takes effect later");
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
+use kapsel_store::error::with_sources;
 use kapsel_store::{AdminStore, SpoolState, SpoolStatus};
 use serde::Serialize;
 use tokio::sync::Mutex;
@@ -164,7 +165,7 @@ impl StoreCheck {
         let word = match tokio::time::timeout(PING_TIME_MAX, self.store.ping()).await {
             Ok(Ok(())) => OK,
             Ok(Err(error)) => {
-                tracing::warn!(error = problem::with_sources(&error), "the store does not answer a ping");
+                tracing::warn!(error = with_sources(&error), "the store does not answer a ping");
                 "unavailable"
             }
             Err(_) => {

@@ -1,13 +1,11 @@
 //! What can be wrong with a store.
 
-use std::error::Error;
 use std::fmt;
 
 use kapsel_core::AttemptId;
 use kapsel_store::attestation::TileId;
+use kapsel_store::error::with_sources;
 use kapsel_verification::{KeyError, LeafError, OpenError, SignedCheckpointError};
-
-use crate::error::described;
 
 /// One thing that is wrong. Its text is one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,7 +166,6 @@ pub enum Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let because = |source: &(dyn Error + 'static)| described(source);
         match self {
             Finding::EntriesMissing { from, until } => {
                 write!(f, "leaves {from} to {} of the log are missing", until.saturating_sub(1))
@@ -180,7 +177,7 @@ impl fmt::Display for Finding {
             Finding::LeafMissing { index, attempt_id } => {
                 write!(f, "the bytes of leaf {index} ({attempt_id}) are not stored")
             }
-            Finding::LeafForm { attempt_id, source } => write!(f, "the leaf of {attempt_id}: {}", because(source)),
+            Finding::LeafForm { attempt_id, source } => write!(f, "the leaf of {attempt_id}: {}", with_sources(source)),
             Finding::LeafDiffers { attempt_id, field } => {
                 write!(f, "the leaf of {attempt_id} has another {field} than the row that it is stored in")
             }
@@ -196,9 +193,9 @@ impl fmt::Display for Finding {
             }
             Finding::Root { size } => write!(f, "the root of the log is not that of its {size} leaves"),
             Finding::Key { verifier_key, source } => {
-                write!(f, "the key {verifier_key:?} of the log cannot be used: {}", because(source))
+                write!(f, "the key {verifier_key:?} of the log cannot be used: {}", with_sources(source))
             }
-            Finding::HeadForm { size, source } => write!(f, "the head of {size} leaves: {}", because(source)),
+            Finding::HeadForm { size, source } => write!(f, "the head of {size} leaves: {}", with_sources(source)),
             Finding::HeadDiffers { size, field } => {
                 write!(f, "the head of {size} leaves has another {field} than the row that it is stored in")
             }
@@ -206,7 +203,7 @@ impl fmt::Display for Finding {
             Finding::HeadBeyond { size, tree } => {
                 write!(f, "the head of {size} leaves is of a larger tree than there is, which has {tree}")
             }
-            Finding::HeadSignature { size, source } => write!(f, "the head of {size} leaves: {}", because(source)),
+            Finding::HeadSignature { size, source } => write!(f, "the head of {size} leaves: {}", with_sources(source)),
             Finding::HeadUnsigned { size } => {
                 write!(f, "the head of {size} leaves is not signed by a key that signs for the log")
             }

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::port::{SpoolPage, SpooledEvent};
 use super::status::SpoolState;
 use super::store::SpooledStore;
-use crate::error::StoreError;
+use crate::error::{StoreError, with_sources};
 use crate::ingest::{Ingested, NewEvent};
 
 /// How far the spool has been worked off.
@@ -206,16 +206,4 @@ impl SpooledStore {
 
 fn order(spooled: &SpooledEvent) -> (&kapsel_core::EndpointId, Option<&[u8; 32]>) {
     (&spooled.event.endpoint_id, spooled.key.as_ref().map(|key| &key.hash))
-}
-
-/// An error with everything it was caused by.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
