@@ -164,6 +164,10 @@ id!(
     LogId, "log"
 );
 id!(
+    /// One key of the management API.
+    ApiKeyId, "key"
+);
+id!(
     /// One HTTP request to the API, as named in errors and logs.
     RequestId, "req"
 );

@@ -2,7 +2,8 @@
 //! something about them.
 //!
 //! **Is:** values and pure functions. Retry delays, `Retry-After`, the settlement of an attempt, circuit breakers, rate
-//! limits, signature schemes in and out, idempotency keys, header rules, the destination address policy, error codes. Time and chance come in
+//! limits, signature schemes in and out, idempotency keys, header rules, the destination address policy, tenants
+//! with their limits, keys of the API, error codes. Time and chance come in
 //! through the [`Clock`] and [`Entropy`] ports; their system implementations in [`time`] and [`entropy`] are the only
 //! places of the product that touch the system clock and the random number generator.
 //!
@@ -10,6 +11,7 @@
 //!
 //! Read first: [`event`] and [`settlement`].
 
+pub mod api_key;
 pub mod attempt;
 pub mod circuit;
 pub mod delivery;
@@ -28,8 +30,10 @@ pub mod retry;
 pub mod retry_after;
 pub mod settlement;
 pub mod signature;
+pub mod tenant;
 pub mod time;
 
+pub use api_key::{ApiKey, KeyPrefix, KeySecret, Scope, Scopes};
 pub use attempt::{Attempt, FailureKind, Outcome, ResponseHead};
 pub use circuit::{Circuit, CircuitPolicy, CircuitState};
 pub use delivery::{DeliveryRef, DeliveryState, EventStatus, FinalReason, Lease, LeaseToken};
@@ -40,10 +44,11 @@ pub use error_code::ErrorCode;
 pub use event::Event;
 pub use headers::HeaderBlock;
 pub use ids::{
-    AttemptId, DeliveryId, EndpointId, EventId, IdGenerator, InstanceId, LogId, ReplayId, SourceId, TenantId,
+    ApiKeyId, AttemptId, DeliveryId, EndpointId, EventId, IdGenerator, InstanceId, LogId, ReplayId, SourceId, TenantId,
 };
 pub use leaf::{Leaf, LeafField, LeafSecret};
 pub use rate_limit::RateLimit;
 pub use replay::{Pace, ReplayCommand, ReplayState};
 pub use retry::RetryPolicy;
+pub use tenant::{Tenant, TenantConfig, TenantLimits, TenantStatus, Tier};
 pub use time::{Clock, SystemClock, Timestamp};

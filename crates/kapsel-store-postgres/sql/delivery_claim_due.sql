@@ -11,6 +11,7 @@ WITH found AS MATERIALIZED (
         SELECT 1
         FROM endpoints e
         WHERE e.id = l.endpoint_id AND e.status = 'enabled' AND e.deleted_at IS NULL
+            AND (SELECT t.status FROM tenants t WHERE t.id = e.tenant_id) IS DISTINCT FROM 'suspended'
             AND coalesce((SELECT k.version FROM circuits k WHERE k.endpoint_id = l.endpoint_id), 0) = l.version
         OFFSET 0
     ) e

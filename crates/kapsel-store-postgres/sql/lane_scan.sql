@@ -8,7 +8,8 @@ WITH RECURSIVE lanes AS (
     FROM (
         SELECT q.endpoint_id,
             greatest(q.due_at, CASE WHEN c.prober IS DISTINCT FROM $4 THEN c.blocked_until END) AS due_at,
-            e.tenant_id, coalesce(e.status = 'enabled' AND e.deleted_at IS NULL, false) AS is_enabled,
+            e.tenant_id, coalesce(e.status = 'enabled' AND e.deleted_at IS NULL, false)
+                AND t.status IS DISTINCT FROM 'suspended' AS is_enabled,
             coalesce(c.version, 0) AS circuit_version
         FROM (
             SELECT w.endpoint_id, w.due_at
@@ -21,6 +22,9 @@ WITH RECURSIVE lanes AS (
             SELECT p.tenant_id, p.status, p.deleted_at FROM endpoints p WHERE p.id = q.endpoint_id OFFSET 0
         ) e ON true
         LEFT JOIN LATERAL (
+            SELECT o.status FROM tenants o WHERE o.id = e.tenant_id OFFSET 0
+        ) t ON true
+        LEFT JOIN LATERAL (
             SELECT k.prober, k.blocked_until, k.version FROM circuits k WHERE k.endpoint_id = q.endpoint_id OFFSET 0
         ) c ON true
     ) h
@@ -31,7 +35,8 @@ WITH RECURSIVE lanes AS (
     CROSS JOIN LATERAL (
         SELECT q.endpoint_id,
             greatest(q.due_at, CASE WHEN c.prober IS DISTINCT FROM $4 THEN c.blocked_until END) AS due_at,
-            e.tenant_id, coalesce(e.status = 'enabled' AND e.deleted_at IS NULL, false) AS is_enabled,
+            e.tenant_id, coalesce(e.status = 'enabled' AND e.deleted_at IS NULL, false)
+                AND t.status IS DISTINCT FROM 'suspended' AS is_enabled,
             coalesce(c.version, 0) AS circuit_version
         FROM (
             SELECT w.endpoint_id, w.due_at
@@ -43,6 +48,9 @@ WITH RECURSIVE lanes AS (
         LEFT JOIN LATERAL (
             SELECT p.tenant_id, p.status, p.deleted_at FROM endpoints p WHERE p.id = q.endpoint_id OFFSET 0
         ) e ON true
+        LEFT JOIN LATERAL (
+            SELECT o.status FROM tenants o WHERE o.id = e.tenant_id OFFSET 0
+        ) t ON true
         LEFT JOIN LATERAL (
             SELECT k.prober, k.blocked_until, k.version FROM circuits k WHERE k.endpoint_id = q.endpoint_id OFFSET 0
         ) c ON true

@@ -12,6 +12,7 @@
 //! Read first: `migrations/0001_initial.sql`, then `sql/event_insert.sql` with `ingest.rs`.
 
 mod admin;
+mod api_keys;
 mod attestation;
 mod calendar;
 mod circuits;
@@ -38,6 +39,7 @@ mod settle;
 mod statements;
 mod status;
 mod store;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -17,6 +17,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "0002_circuits", sql: include_str!("../migrations/0002_circuits.sql") },
     Migration { version: 3, name: "0003_replays", sql: include_str!("../migrations/0003_replays.sql") },
     Migration { version: 4, name: "0004_attestation", sql: include_str!("../migrations/0004_attestation.sql") },
+    Migration { version: 5, name: "0005_tenants", sql: include_str!("../migrations/0005_tenants.sql") },
 ];
 
 /// How often a definition is tried again that another instance was making at the same moment.

@@ -49,6 +49,13 @@ macro_rules! statements {
 }
 
 statements! {
+    Tenant API_KEY_DELETE_OF_TENANT = "api_key_delete_of_tenant" (UUID) -> ();
+    System API_KEY_FIND = "api_key_find" (TEXT) -> (UUID, UUID, TEXT, TEXT, BYTEA, TEXT, INT8, INT8, INT8, INT8);
+    Tenant API_KEY_GET = "api_key_get" (UUID, UUID) -> (UUID, UUID, TEXT, TEXT, BYTEA, TEXT, INT8, INT8, INT8, INT8);
+    Tenant API_KEY_INSERT = "api_key_insert" (UUID, UUID, TEXT, TEXT, BYTEA, TEXT, INT8, INT8, INT8, INT8) -> ();
+    Tenant API_KEY_LIST = "api_key_list" (UUID, UUID, INT8) -> (UUID, UUID, TEXT, TEXT, BYTEA, TEXT, INT8, INT8, INT8, INT8);
+    Tenant API_KEY_REVOKE = "api_key_revoke" (UUID, UUID, INT8) -> ();
+    Tenant API_KEY_TOUCH = "api_key_touch" (UUID, UUID, INT8) -> ();
     System ATTEMPT_TRACES = "attempt_traces" (UUID, UUID, UUID, INT4, UUID, INT8) ->
         (UUID, UUID, UUID, INT4, UUID, BOOL, BOOL, BOOL);
     Tenant ATTEMPTS_OF_EVENT = "attempts_of_event" (UUID, UUID) ->
@@ -56,6 +63,7 @@ statements! {
     Tenant ATTEMPTS_SUMMARY_OF_EVENT = "attempts_summary_of_event" (UUID, UUID_ARRAY) -> (UUID, UUID, UUID, INT8, INT8);
     System CIRCUIT_CHANGES = "circuit_changes" (INT8) -> (UUID, UUID, TEXT, INT8, UUID, INT8, INT4, INT8, INT8, INT8);
     Tenant CIRCUIT_DELETE = "circuit_delete" (UUID, UUID) -> ();
+    Tenant CIRCUIT_DELETE_OF_TENANT = "circuit_delete_of_tenant" (UUID) -> ();
     Tenant CIRCUIT_LIST = "circuit_list" (UUID, UUID_ARRAY) -> (UUID, UUID, TEXT, INT8, UUID, INT8, INT4, INT8, INT8, INT8);
     System CIRCUIT_PUT_IF_VERSION = "circuit_put_if_version"
         (UUID_ARRAY, UUID_ARRAY, TEXT_ARRAY, INT8_ARRAY, UUID_ARRAY, INT8_ARRAY, INT4_ARRAY, INT8_ARRAY, INT8_ARRAY,
@@ -72,9 +80,11 @@ statements! {
         TEXT_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, TEXT_ARRAY, INT4_ARRAY, BYTEA_ARRAY, BYTEA_ARRAY, BOOL_ARRAY,
         INT8, BYTEA_ARRAY, UUID_ARRAY, BYTEA_ARRAY, BYTEA_ARRAY) -> (UUID);
     System ENDPOINT_CHANGE_NEXT = "endpoint_change_next" () -> (INT8);
+    System ENDPOINT_CHANGE_SKIP = "endpoint_change_skip" (INT8) -> ();
     System ENDPOINT_CHANGES = "endpoint_changes" (INT8, INT8) ->
         (UUID, UUID, TEXT, BYTEA, TEXT, INT8, INT8, INT8, INT8, BOOL);
     Tenant ENDPOINT_DELETE = "endpoint_delete" (UUID, UUID, INT8, INT8) -> ();
+    Tenant ENDPOINT_DELETE_OF_TENANT = "endpoint_delete_of_tenant" (UUID, INT8, INT8) -> ();
     System ENDPOINT_DISABLE = "endpoint_disable" (UUID, TEXT, INT8, INT8) -> ();
     Tenant ENDPOINT_GET = "endpoint_get" (UUID, UUID) -> (UUID, UUID, TEXT, BYTEA, TEXT, INT8, INT8, INT8);
     Tenant ENDPOINT_INSERT = "endpoint_insert" (UUID, UUID, TEXT, BYTEA, TEXT, TEXT, INT8, INT8, INT8, INT8) -> ();
@@ -161,6 +171,13 @@ statements! {
     Tenant REPLAY_LOCK = "replay_lock" (UUID, UUID) ->
         (UUID, UUID, UUID, TEXT, INT8, INT8, UUID, UUID, INT8, TEXT, INT8, BOOL, INT8, INT8, INT8, INT8, INT8, INT8, INT8);
     Tenant REPLAY_SET_STATE = "replay_set_state" (UUID, UUID, TEXT, INT8) -> ();
+    System TENANT_CHANGES = "tenant_changes" (INT8, INT8) -> (UUID, TEXT, TEXT, INT8, INT8, INT8, INT8);
+    System TENANT_DELETE = "tenant_delete" (UUID, INT8, INT8) -> ();
+    System TENANT_GET = "tenant_get" (UUID) -> (UUID, TEXT, TEXT, INT8, INT8, INT8, INT8);
+    System TENANT_INSERT = "tenant_insert" (UUID, TEXT, TEXT, INT8, INT8, INT8, INT8) -> ();
+    System TENANT_LIST = "tenant_list" (UUID, UUID, INT8) -> (UUID, TEXT, TEXT, INT8, INT8, INT8, INT8);
+    System TENANT_UPDATE = "tenant_update" (UUID, TEXT, TEXT, INT8, INT8, INT8) -> ();
+    System TENANT_VERSION = "tenant_version" (UUID) -> (INT8);
     System TILE_PUT = "tile_put" (UUID, INT2_ARRAY, INT8_ARRAY, BYTEA_ARRAY) -> ();
     System TILE_READ = "tile_read" (UUID, INT2_ARRAY, INT8_ARRAY) -> (INT2, INT8, BYTEA);
 }

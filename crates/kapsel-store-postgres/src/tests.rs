@@ -16,7 +16,7 @@ use crate::statements::{ALL, Scope};
 use crate::store::PostgresStore;
 
 /// Tables whose rows belong to tenants.
-const TENANT_TABLES: [&str; 9] = [
+const TENANT_TABLES: [&str; 10] = [
     "endpoints",
     "events",
     "event_bodies",
@@ -26,6 +26,7 @@ const TENANT_TABLES: [&str; 9] = [
     "circuits",
     "replays",
     "log_leaves",
+    "api_keys",
 ];
 
 /// A connection to a database with the schema in it.
@@ -176,9 +177,10 @@ fn a_table_without_its_tenant_is_noticed() {
 /// What serves the API is registered as such, so that the tests above see it.
 #[test]
 fn modules_that_serve_the_api_use_statements_of_a_tenant() {
-    let allowed_for_everybody = ["ENDPOINT_CHANGES", "PULSE_BEAT", "REPLAY_DUE"];
+    let allowed_for_everybody = ["API_KEY_FIND", "ENDPOINT_CHANGES", "PULSE_BEAT", "REPLAY_DUE", "TENANT_GET"];
     let modules = [
         include_str!("admin.rs"),
+        include_str!("api_keys.rs"),
         include_str!("events.rs"),
         include_str!("replay_step.rs"),
         include_str!("replays.rs"),
@@ -352,6 +354,9 @@ async fn lists_are_read_in_the_order_of_an_index() {
         "event_ids_given_up",
         "idempotency_bucket_slice",
         "lane_scan",
+        "api_key_list",
+        "tenant_changes",
+        "tenant_list",
         "replay_due",
         "replay_ids_given_up",
         "replay_ids_of_endpoint",

@@ -12,6 +12,7 @@
 //! Read first: `writer.rs`, then `migrations/0001_initial.sql`.
 
 mod admin;
+mod api_keys;
 mod attestation;
 mod circuits;
 mod connection;
@@ -38,6 +39,7 @@ mod statements;
 mod stats;
 mod status;
 mod store;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -11,6 +11,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "0002_circuits", sql: include_str!("../migrations/0002_circuits.sql") },
     Migration { version: 3, name: "0003_replays", sql: include_str!("../migrations/0003_replays.sql") },
     Migration { version: 4, name: "0004_attestation", sql: include_str!("../migrations/0004_attestation.sql") },
+    Migration { version: 5, name: "0005_tenants", sql: include_str!("../migrations/0005_tenants.sql") },
 ];
 
 /// All migrations of a spool, which is a database of its own.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::{
-    Attempt, AttemptId, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointSecrets, EndpointStatus, Event, EventId,
-    HeaderBlock, InstanceId, LogId, Outcome, ReplayId, ResponseHead, TenantId, Timestamp,
+    ApiKeyId, Attempt, AttemptId, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointSecrets, EndpointStatus,
+    Event, EventId, HeaderBlock, InstanceId, LogId, Outcome, ReplayId, ResponseHead, TenantId, Timestamp,
 };
 use kapsel_store::StoreError;
 use kapsel_store::error::Cause;
@@ -31,7 +31,7 @@ macro_rules! stored_ids {
     };
 }
 
-stored_ids!(AttemptId, DeliveryId, EndpointId, EventId, InstanceId, LogId, ReplayId, TenantId);
+stored_ids!(ApiKeyId, AttemptId, DeliveryId, EndpointId, EventId, InstanceId, LogId, ReplayId, TenantId);
 
 /// The id in a column.
 pub(crate) fn id<I: StoredId>(row: &Row<'_>, column: usize) -> rusqlite::Result<I> {

@@ -28,6 +28,13 @@ macro_rules! statements {
 }
 
 statements! {
+    Tenant API_KEY_DELETE_OF_TENANT = "api_key_delete_of_tenant" (1) -> ();
+    System API_KEY_FIND = "api_key_find" (1) -> (BLOB, BLOB, TEXT, TEXT, BLOB, TEXT, INTEGER, INTEGER, INTEGER, INTEGER);
+    Tenant API_KEY_GET = "api_key_get" (2) -> (BLOB, BLOB, TEXT, TEXT, BLOB, TEXT, INTEGER, INTEGER, INTEGER, INTEGER);
+    Tenant API_KEY_INSERT = "api_key_insert" (10) -> ();
+    Tenant API_KEY_LIST = "api_key_list" (3) -> (BLOB, BLOB, TEXT, TEXT, BLOB, TEXT, INTEGER, INTEGER, INTEGER, INTEGER);
+    Tenant API_KEY_REVOKE = "api_key_revoke" (3) -> ();
+    Tenant API_KEY_TOUCH = "api_key_touch" (3) -> ();
     System ATTEMPT_INSERT = "attempt_insert" (16) -> ();
     System ATTEMPT_TRACES = "attempt_traces" (6) ->
         (BLOB, BLOB, BLOB, INTEGER, BLOB, EXPRESSION, EXPRESSION, EXPRESSION);
@@ -37,6 +44,7 @@ statements! {
     System CIRCUIT_CHANGES = "circuit_changes" (1) ->
         (BLOB, BLOB, TEXT, INTEGER, BLOB, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER);
     Tenant CIRCUIT_DELETE = "circuit_delete" (2) -> ();
+    Tenant CIRCUIT_DELETE_OF_TENANT = "circuit_delete_of_tenant" (1) -> ();
     Tenant CIRCUIT_LIST = "circuit_list" (2) ->
         (BLOB, BLOB, TEXT, INTEGER, BLOB, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER);
     System CIRCUIT_PUT_IF_VERSION = "circuit_put_if_version" (10) -> ();
@@ -47,6 +55,7 @@ statements! {
     System ENDPOINT_CHANGES = "endpoint_changes" (2) ->
         (BLOB, BLOB, TEXT, BLOB, TEXT, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, EXPRESSION);
     Tenant ENDPOINT_DELETE = "endpoint_delete" (3) -> ();
+    Tenant ENDPOINT_DELETE_OF_TENANT = "endpoint_delete_of_tenant" (2) -> ();
     System ENDPOINT_DISABLE = "endpoint_disable" (3) -> ();
     Tenant ENDPOINT_GET = "endpoint_get" (2) -> (BLOB, BLOB, TEXT, BLOB, TEXT, TEXT, INTEGER, INTEGER, INTEGER);
     Tenant ENDPOINT_INSERT = "endpoint_insert" (9) -> ();
@@ -136,6 +145,12 @@ statements! {
     System SPOOL_REMOVE = "spool_remove" (1) -> (INTEGER);
     System SPOOL_TOTALS_ADD = "spool_totals_add" (2) -> (INTEGER, INTEGER, INTEGER);
     System SPOOL_TOTALS_READ = "spool_totals_read" (0) -> (INTEGER, INTEGER, INTEGER);
+    System TENANT_CHANGES = "tenant_changes" (2) -> (BLOB, TEXT, TEXT, INTEGER, INTEGER, INTEGER, INTEGER);
+    System TENANT_DELETE = "tenant_delete" (2) -> ();
+    System TENANT_GET = "tenant_get" (1) -> (BLOB, TEXT, TEXT, INTEGER, INTEGER, INTEGER, INTEGER);
+    System TENANT_INSERT = "tenant_insert" (6) -> ();
+    System TENANT_LIST = "tenant_list" (2) -> (BLOB, TEXT, TEXT, INTEGER, INTEGER, INTEGER, INTEGER);
+    System TENANT_UPDATE = "tenant_update" (5) -> ();
     System TILE_PUT = "tile_put" (4) -> ();
     System TILE_READ = "tile_read" (3) -> (BLOB);
 }

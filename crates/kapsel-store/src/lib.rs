@@ -1,7 +1,7 @@
 //! The storage contract of Kapsel: what an engine must be able to do, in which units, and with which errors.
 //!
 //! **Is:** traits cut by who uses them, [`IngestStore`], [`DeliveryStore`], [`CircuitStore`], [`AdminStore`],
-//! [`ReplayStore`], [`AttestationStore`] and their sum
+//! [`TenantStore`], [`ReplayStore`], [`AttestationStore`] and their sum
 //! [`Store`]; the values that go in and come out; the [`EndpointDirectory`] that keeps the endpoints ready in memory;
 //! the [`Handoff`] through which a freshly stored delivery reaches the local dispatcher; the local [`spool`] in front of
 //! a store that can be away; the in-memory engine; and the contract suite that every engine passes (`contract`, behind
@@ -27,6 +27,7 @@ pub mod replay;
 pub mod schema;
 pub mod spool;
 pub mod standing;
+pub mod tenant;
 
 pub use admin::{
     AdminStore, Candidates, ChangeSeq, DeliveryDetail, EndpointChange, EventDetail, EventFilter, EventSummary,
@@ -44,8 +45,15 @@ pub use replay::{
     DueReplays, EventRange, Replay, ReplayCount, ReplayFilter, ReplayPage, ReplayScan, ReplayStep, ReplayStore,
 };
 pub use spool::{SpoolDrain, SpoolGauge, SpoolSettings, SpoolState, SpoolStatus, SpoolStore, SpooledStore};
+pub use tenant::{TenantChange, TenantStore};
 
 /// Everything that an engine does.
-pub trait Store: IngestStore + DeliveryStore + CircuitStore + AdminStore + ReplayStore + AttestationStore {}
+pub trait Store:
+    IngestStore + DeliveryStore + CircuitStore + AdminStore + TenantStore + ReplayStore + AttestationStore
+{
+}
 
-impl<T: IngestStore + DeliveryStore + CircuitStore + AdminStore + ReplayStore + AttestationStore> Store for T {}
+impl<T> Store for T where
+    T: IngestStore + DeliveryStore + CircuitStore + AdminStore + TenantStore + ReplayStore + AttestationStore
+{
+}

@@ -7,8 +7,8 @@ use kapsel_core::endpoint::{
 use kapsel_core::idempotency::IdempotencyPolicy;
 use kapsel_core::signature::VerificationScheme;
 use kapsel_core::{
-    Attempt, CircuitPolicy, Endpoint, EndpointConfig, EndpointId, EndpointSecrets, EndpointStatus, Event, EventId,
-    HeaderBlock, Leaf, LogId, RetryPolicy, TenantId, Timestamp,
+    ApiKey, ApiKeyId, Attempt, CircuitPolicy, Endpoint, EndpointConfig, EndpointId, EndpointSecrets, EndpointStatus,
+    Entropy, Event, EventId, HeaderBlock, KeySecret, Leaf, LogId, RetryPolicy, Scope, TenantId, Timestamp,
 };
 use sha2::{Digest, Sha256};
 
@@ -17,6 +17,24 @@ pub const SIGNING_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// The log that the leaves of [`leaf_of`] are for.
 pub const LOG_ID: LogId = LogId::from_bytes([0x10; 16]);
+
+/// A key of `tenant_id` that may read and write, as it is stored and as its owner has it.
+pub fn api_key(id: ApiKeyId, tenant_id: TenantId, now: Timestamp, entropy: &dyn Entropy) -> (ApiKey, KeySecret) {
+    let secret = KeySecret::generate(entropy);
+    let key = ApiKey {
+        id,
+        tenant_id,
+        name: "a key".to_owned(),
+        prefix: secret.prefix(),
+        sha256: secret.sha256(),
+        scopes: [Scope::Read, Scope::Write].into_iter().collect(),
+        created_at: now,
+        expires_at: None,
+        revoked_at: None,
+        last_used_at: None,
+    };
+    (key, secret)
+}
 
 /// The leaf of an attempt, with no chance in it: of the same attempt, the same leaf.
 pub fn leaf_of(attempt: &Attempt, payload_sha256: &[u8; 32]) -> Leaf {

@@ -1,15 +1,26 @@
 //! The second wall: what the API's role sees when a statement forgets to ask for the tenant.
 
-use kapsel_core::TenantId;
-use kapsel_store::{AdminStore as _, DeliveryStore as _, ReplayStore as _};
+use kapsel_core::{SystemEntropy, Tenant, TenantId};
+use kapsel_store::{AdminStore as _, DeliveryStore as _, ReplayStore as _, TenantStore as _};
 use std::sync::Arc;
 use test_harness::EndpointBuilder;
+use test_harness::builders::api_key;
 use test_harness::postgres::shared;
 use tokio_postgres::{Client, NoTls};
 
 use crate::support::{World, migrated_database, open, options};
 
-const TABLES: [&str; 7] = ["endpoints", "events", "event_bodies", "queue", "delivery_attempts", "outcomes", "replays"];
+const TABLES: [&str; 9] = [
+    "endpoints",
+    "events",
+    "event_bodies",
+    "queue",
+    "delivery_attempts",
+    "outcomes",
+    "replays",
+    "log_leaves",
+    "api_keys",
+];
 
 /// A connection as the engine makes them for the API.
 async fn as_api_role(database: &str) -> Client {
@@ -42,6 +53,9 @@ async fn two_tenants() -> (String, [TenantId; 2]) {
         let settlement = world.failed(&failing, lease);
         store.delivery_settle_if_leased(world.now(), Arc::new(vec![settlement])).await.unwrap();
         store.replay_insert(world.replay(tenant_id)).await.unwrap();
+        store.tenant_insert(Tenant { id: tenant_id, ..Tenant::default_at(world.now()) }).await.unwrap();
+        let (key, _) = api_key(world.ids.next(world.now()), tenant_id, world.now(), &SystemEntropy);
+        store.api_key_insert(key).await.unwrap();
     }
     store.close().await;
     (database, tenants)
@@ -76,6 +90,7 @@ async fn what_belongs_to_another_tenant_can_be_neither_written_nor_removed() {
         format!("DELETE FROM queue WHERE tenant_id = '{other}'"),
         format!("DELETE FROM outcomes WHERE tenant_id = '{other}'"),
         format!("UPDATE replays SET version = 9 WHERE tenant_id = '{other}'"),
+        format!("UPDATE api_keys SET revoked_at = 9 WHERE tenant_id = '{other}'"),
     ] {
         assert_eq!(client.execute(&statement, &[]).await.unwrap(), 0, "{statement}");
     }
@@ -95,6 +110,8 @@ async fn the_role_reaches_no_table_by_another_way() {
         "SELECT * FROM instances",
         "DELETE FROM events",
         "DELETE FROM replays",
+        "DELETE FROM api_keys",
+        "UPDATE tenants SET status = 'active'",
         "UPDATE delivery_attempts SET number = 0",
         "ALTER TABLE events DISABLE ROW LEVEL SECURITY",
         "DROP TABLE queue",

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use crate::Store;
 
 pub mod admin;
+pub mod api_keys;
 pub mod attestation;
 pub mod circuits;
 pub mod claim;
@@ -38,6 +39,7 @@ pub mod pages;
 pub mod replay;
 pub mod replay_steps;
 pub mod settle;
+pub mod tenant_admin;
 pub mod tenants;
 mod world;
 
@@ -192,6 +194,24 @@ macro_rules! contract_suite {
                 leaves_of_tenants_never_meet,
                 attempt_traces_are_total,
             }
+            tenant_admin::{
+                tenant_round_trips,
+                tenant_id_is_taken_once,
+                tenant_update_needs_its_version,
+                tenant_list_pages_by_id,
+                tenant_changes_are_ordered_and_complete,
+                suspended_tenant_is_not_delivered_to,
+                deleted_tenant_takes_endpoints_and_keys_along,
+            }
+            api_keys::{
+                api_key_round_trips,
+                api_key_prefix_is_taken_once,
+                api_key_needs_its_tenant,
+                api_key_list_pages_by_id,
+                revoked_api_key_stays_revoked,
+                last_use_of_an_api_key_only_grows,
+                api_keys_of_tenants_never_meet,
+            }
             tenants::{
                 tenants_never_meet,
             }
@@ -225,6 +245,7 @@ mod tests {
         let listed = include_str!("mod.rs");
         let themes = [
             include_str!("admin.rs"),
+            include_str!("api_keys.rs"),
             include_str!("attestation.rs"),
             include_str!("circuits.rs"),
             include_str!("claim.rs"),
@@ -234,6 +255,7 @@ mod tests {
             include_str!("replay.rs"),
             include_str!("replay_steps.rs"),
             include_str!("settle.rs"),
+            include_str!("tenant_admin.rs"),
             include_str!("tenants.rs"),
         ];
         let cases = themes.iter().flat_map(|theme| theme.lines()).filter_map(|line| line.strip_prefix("pub async fn "));

@@ -8,11 +8,11 @@ use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::idempotency::IdempotencyKey;
 use kapsel_core::settlement::{Decision, Next};
 use kapsel_core::{
-    Attempt, Clock as _, DeliveryId, DeliveryRef, DeliveryState, Endpoint, EndpointId, EndpointStatus, Entropy as _,
-    Event, EventId, FailureKind, FinalReason, HeaderBlock, IdGenerator, InstanceId, Lease, LeaseToken, Outcome,
-    ReplayId, ResponseHead, TenantId, Timestamp,
+    ApiKey, Attempt, Clock as _, DeliveryId, DeliveryRef, DeliveryState, Endpoint, EndpointId, EndpointStatus,
+    Entropy as _, Event, EventId, FailureKind, FinalReason, HeaderBlock, IdGenerator, InstanceId, Lease, LeaseToken,
+    Outcome, ReplayId, ResponseHead, Tenant, TenantId, TenantStatus, Timestamp,
 };
-use test_harness::builders::leaf_of;
+use test_harness::builders::{api_key, leaf_of};
 use test_harness::{EndpointBuilder, EventBuilder, SeededEntropy, TestClock};
 
 use super::Fixture;
@@ -125,6 +125,40 @@ impl World {
 
     pub(super) async fn delete(&self, endpoint: &Endpoint) {
         self.store.endpoint_delete(endpoint.tenant_id, endpoint.id, self.now()).await.unwrap();
+    }
+
+    // Tenants.
+
+    /// A tenant without limits; not stored.
+    pub(super) fn new_tenant(&self) -> Tenant {
+        Tenant { id: self.tenant_id(), ..Tenant::default_at(self.now()) }
+    }
+
+    /// A stored, active tenant.
+    pub(super) async fn tenant(&self) -> Tenant {
+        let tenant = self.new_tenant();
+        self.store.tenant_insert(tenant.clone()).await.unwrap();
+        tenant
+    }
+
+    /// Changes the status of a stored tenant.
+    pub(super) async fn set_tenant_status(&self, id: TenantId, status: TenantStatus) {
+        let stored = self.store.tenant_get(id).await.unwrap();
+        let version = stored.version;
+        let changed = Tenant { status, updated_at: self.now(), version: version + 1, ..stored };
+        self.store.tenant_update_if_version(changed, version).await.unwrap();
+    }
+
+    /// A key of a tenant; not stored.
+    pub(super) fn new_api_key(&self, tenant_id: TenantId) -> ApiKey {
+        api_key(self.ids.next(self.now()), tenant_id, self.now(), &*self.entropy).0
+    }
+
+    /// A stored key of a tenant that is stored as well.
+    pub(super) async fn api_key(&self, tenant_id: TenantId) -> ApiKey {
+        let key = self.new_api_key(tenant_id);
+        self.store.api_key_insert(key.clone()).await.unwrap();
+        key
     }
 
     // Ingest.

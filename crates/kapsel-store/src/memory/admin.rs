@@ -56,11 +56,7 @@ impl AdminStore for MemoryStore {
     }
 
     async fn endpoint_delete(&self, tenant_id: TenantId, id: EndpointId, now: Timestamp) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        let endpoint = state.endpoint_of(tenant_id, id)?.clone();
-        state.put_endpoint(Endpoint { updated_at: now, ..endpoint }, true);
-        state.circuits.remove(&id);
-        Ok(())
+        self.lock().delete_endpoint(tenant_id, id, now)
     }
 
     async fn endpoint_changes(&self, since: ChangeSeq, limit: usize) -> Result<Vec<EndpointChange>, StoreError> {
@@ -117,6 +113,18 @@ impl AdminStore for MemoryStore {
 impl State {
     fn endpoint_of(&self, tenant_id: TenantId, id: EndpointId) -> Result<&Endpoint, StoreError> {
         self.endpoint(id).filter(|endpoint| endpoint.tenant_id == tenant_id).ok_or(StoreError::NotFound)
+    }
+
+    pub(super) fn delete_endpoint(
+        &mut self,
+        tenant_id: TenantId,
+        id: EndpointId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let endpoint = self.endpoint_of(tenant_id, id)?.clone();
+        self.put_endpoint(Endpoint { updated_at: now, ..endpoint }, true);
+        self.circuits.remove(&id);
+        Ok(())
     }
 
     pub(super) fn event_of(&self, tenant_id: TenantId, id: EventId) -> Result<&StoredEvent, StoreError> {

@@ -32,7 +32,7 @@ impl DeliveryStore for MemoryStore {
             }
             let is_idle = |id: &DeliveryId| state.queued(*id).is_some_and(|queued| !queued.is_leased(now));
             let head = lane.iter().find(|(_, id)| is_idle(id));
-            let (Some(endpoint), Some((due_at, _))) = (state.enabled_endpoint(*endpoint_id), head) else {
+            let (Some(endpoint), Some((due_at, _))) = (state.open_endpoint(*endpoint_id), head) else {
                 continue;
             };
             let circuit = state.circuits.get(endpoint_id).map(|stored| stored.circuit).unwrap_or_default();
@@ -157,7 +157,7 @@ impl State {
         let mut body_bytes = 0_usize;
         for lane in &request.lanes {
             let is_known = self.circuit_version(lane.endpoint_id) == lane.circuit_version;
-            if self.enabled_endpoint(lane.endpoint_id).is_none() || !is_known {
+            if self.open_endpoint(lane.endpoint_id).is_none() || !is_known {
                 continue;
             }
             let rows = self.lanes.get(&lane.endpoint_id).into_iter().flatten();

@@ -12,6 +12,7 @@ mod ingest;
 mod replay;
 mod state;
 mod status;
+mod tenant;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

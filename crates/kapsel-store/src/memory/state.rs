@@ -9,6 +9,7 @@ use kapsel_core::{
 };
 
 use super::attestation::LogState;
+use super::tenant::Accounts;
 use crate::admin::ChangeSeq;
 use crate::circuit::StoredCircuit;
 use crate::replay::Replay;
@@ -29,6 +30,7 @@ pub(super) struct State {
     pub(super) circuits: BTreeMap<EndpointId, StoredCircuit>,
     pub(super) replays: BTreeMap<ReplayId, Replay>,
     pub(super) log: LogState,
+    pub(super) accounts: Accounts,
 }
 
 /// An endpoint, kept after its deletion so that its id stays taken and the change can be told.
@@ -94,9 +96,14 @@ impl State {
         self.endpoints.get(&id).filter(|stored| !stored.is_deleted).map(|stored| &stored.endpoint)
     }
 
-    /// The endpoint `id` if work on its queue may begin.
+    /// The endpoint `id` if it is enabled.
     pub(super) fn enabled_endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
         self.endpoint(id).filter(|endpoint| endpoint.status == EndpointStatus::Enabled)
+    }
+
+    /// The endpoint `id` if work on its queue may begin.
+    pub(super) fn open_endpoint(&self, id: EndpointId) -> Option<&Endpoint> {
+        self.enabled_endpoint(id).filter(|endpoint| !self.accounts.is_suspended(endpoint.tenant_id))
     }
 
     /// Stores an endpoint, new or in place of its former self, as the latest change.

@@ -226,6 +226,8 @@ impl DeliveryStore for TestStore {
     }
 }
 
+kapsel_store::delegate_tenant_store!(TestStore, inner);
+
 #[async_trait]
 impl AdminStore for TestStore {
     async fn ping(&self) -> Result<(), StoreError> {

@@ -1,0 +1,6 @@
+-- tenant_changes
+SELECT id, config, status, created_at, updated_at, version, changed_seq
+FROM tenants INDEXED BY tenants_by_change
+WHERE changed_seq > ?1
+ORDER BY changed_seq
+LIMIT ?2

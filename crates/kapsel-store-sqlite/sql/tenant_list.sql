@@ -1,0 +1,6 @@
+-- tenant_list
+SELECT id, config, status, created_at, updated_at, version, changed_seq
+FROM tenants
+WHERE id > ?1 AND status <> 'deleted'
+ORDER BY id
+LIMIT ?2
