@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use kapsel_api::{Api, ApiSettings, Readiness, ServerSettings};
 use kapsel_attestation::fsck::{Finding, Summary};
-use kapsel_core::{Clock, Entropy, SystemClock, SystemEntropy};
+use kapsel_core::{Clock, Entropy, SystemClock, SystemEntropy, Tenant, Timestamp};
 use kapsel_delivery::{DeliverySettings, Dispatcher, HttpSettings, HttpTransport, Janitor, ReplayRunner};
-use kapsel_store::{EndpointDirectory, StoreError};
+use kapsel_store::{EndpointDirectory, Store, StoreError, TenantDirectory};
 use secrecy::SecretString;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
@@ -66,6 +66,11 @@ impl Server {
             .await
             .map_err(|error| Failure::runtime("reading the endpoints")(error.into()))?;
         let directory = Arc::new(directory);
+        let tenants = Arc::new(
+            tenants(&store, clock.now())
+                .await
+                .map_err(|error| Failure::runtime("reading the tenants")(error.into()))?,
+        );
 
         let log = log::open(config, &store, &clock, &entropy, engine.instance()).await?;
 
@@ -88,6 +93,7 @@ impl Server {
             kapsel_api::Deps {
                 store: Arc::clone(&store),
                 directory: Arc::clone(&directory),
+                tenants: Arc::clone(&tenants),
                 handoff: dispatcher.handoff(),
                 clock: Arc::clone(&clock),
                 entropy: Arc::clone(&entropy),
@@ -120,6 +126,10 @@ impl Server {
             tokio::spawn({
                 let stopped = stopped.clone();
                 async move { replays.run(told(stopped)).await }
+            }),
+            tokio::spawn({
+                let stopped = stopped.clone();
+                async move { tenants.run(told(stopped)).await }
             }),
         ]);
         let (log_stopping, log_stopped) = watch::channel(false);
@@ -229,6 +239,15 @@ pub(crate) async fn fsck(
     let summary = log::check(&*bare.store(), on_finding).await.map_err(failed);
     bare.close().await;
     summary
+}
+
+/// All tenants. A store that was never used before gets its first one.
+async fn tenants(store: &Arc<dyn Store>, now: Timestamp) -> Result<TenantDirectory, StoreError> {
+    match store.tenant_insert(Tenant::default_at(now)).await {
+        // It has been there since an earlier start, or another instance was faster.
+        Ok(()) | Err(StoreError::Conflict(_)) => TenantDirectory::load(Arc::clone(store) as _).await,
+        Err(error) => Err(error),
+    }
 }
 
 /// Waits until the program is to stop.

@@ -24,7 +24,10 @@ use axum::Router;
 use axum::routing::{get, post};
 use kapsel_attestation::Prover;
 use kapsel_core::{Clock, Entropy, IdGenerator};
-use kapsel_store::{AdminStore, CircuitStore, EndpointDirectory, Handoff, IngestStore, ReplayStore, SpoolGauge, Store};
+use kapsel_store::{
+    AdminStore, CircuitStore, EndpointDirectory, Handoff, IngestStore, ReplayStore, SpoolGauge, Store, TenantDirectory,
+    TenantStore,
+};
 
 use crate::ingest::budget::Budget;
 use crate::ingest::commit::Committer;
@@ -43,6 +46,8 @@ pub struct Deps {
     pub store: Arc<dyn Store>,
     /// The endpoints in memory, loaded.
     pub directory: Arc<EndpointDirectory>,
+    /// The tenants in memory, loaded.
+    pub tenants: Arc<TenantDirectory>,
     /// Where freshly stored deliveries go.
     pub handoff: Arc<dyn Handoff>,
     /// The present.
@@ -73,7 +78,9 @@ struct Shared {
     store: Arc<dyn AdminStore>,
     circuits: Arc<dyn CircuitStore>,
     replays: Arc<dyn ReplayStore>,
+    accounts: Arc<dyn TenantStore>,
     directory: Arc<EndpointDirectory>,
+    tenants: Arc<TenantDirectory>,
     handoff: Arc<dyn Handoff>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -104,6 +111,7 @@ impl Api {
         queue.start_writers(committer, settings.writers);
         let circuits: Arc<dyn CircuitStore> = Arc::clone(&deps.store) as _;
         let replays: Arc<dyn ReplayStore> = Arc::clone(&deps.store) as _;
+        let accounts: Arc<dyn TenantStore> = Arc::clone(&deps.store) as _;
         let store: Arc<dyn AdminStore> = deps.store as _;
         Api {
             shared: Arc::new(Shared {
@@ -115,7 +123,9 @@ impl Api {
                 store,
                 circuits,
                 replays,
+                accounts,
                 directory: deps.directory,
+                tenants: deps.tenants,
                 handoff: deps.handoff,
                 clock: deps.clock,
                 entropy: deps.entropy,

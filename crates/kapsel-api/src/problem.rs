@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use kapsel_attestation::AttestationError;
 use kapsel_core::ErrorCode;
@@ -36,7 +36,8 @@ pub(crate) const fn status_of(code: ErrorCode) -> StatusCode {
         ErrorCode::DuplicateEvent | ErrorCode::StateConflict => StatusCode::CONFLICT,
         ErrorCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::ValidationFailed => StatusCode::UNPROCESSABLE_ENTITY,
-        ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::Forbidden | ErrorCode::TenantSuspended => StatusCode::FORBIDDEN,
+        ErrorCode::RateLimited | ErrorCode::LimitReached => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::StoreUnavailable
         | ErrorCode::AuditLogUnavailable
         | ErrorCode::QueueFull
@@ -61,6 +62,8 @@ pub(crate) const fn status_of(code: ErrorCode) -> StatusCode {
 const fn retry_after_seconds(code: ErrorCode) -> u32 {
     match code {
         ErrorCode::StoreUnavailable | ErrorCode::AuditLogUnavailable | ErrorCode::ShuttingDown => 5,
+        // What has to go first are events that are delivered or objects that somebody deletes.
+        ErrorCode::LimitReached => 30,
         _ => 1,
     }
 }
@@ -119,6 +122,11 @@ impl Problem {
         let mut problem = Problem::new(ErrorCode::InvalidEndpoint, message);
         problem.0.status = StatusCode::GONE;
         problem
+    }
+
+    /// Nothing is done for the tenant at present.
+    pub(crate) fn suspended() -> Self {
+        Problem::new(ErrorCode::TenantSuspended, "the tenant is suspended")
     }
 
     /// The version that `If-Match` names is not the present one (RFC 9110, section 13.1.1).
@@ -269,6 +277,13 @@ pub(crate) fn json(reply: Reply, body: &impl Serialize) -> Response {
             StatusCode::SERVICE_UNAVAILABLE
         }
     };
+    response
+}
+
+/// An answer that says that `body` was made and is found under `path`.
+pub(crate) fn created(path: &str, body: &impl Serialize) -> Response {
+    let mut response = json(Reply::Created, body);
+    response.headers_mut().extend(HeaderValue::try_from(path).ok().map(|path| (LOCATION, path)));
     response
 }
 

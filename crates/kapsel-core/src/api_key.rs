@@ -159,6 +159,13 @@ fn crc32(bytes: &[u8]) -> u32 {
 pub struct KeyPrefix(String);
 
 impl KeyPrefix {
+    /// Reads a prefix that somebody sent: the first characters of a key, no more and no fewer.
+    pub fn parse(text: &str) -> Option<Self> {
+        let body = text.strip_prefix(KEY_START)?.as_bytes();
+        let is_prefix = text.len() == PREFIX_CHARS && body.iter().all(is_of_base_62);
+        is_prefix.then(|| KeyPrefix(text.to_owned()))
+    }
+
     /// The prefix as it was stored.
     pub fn from_stored(text: String) -> Self {
         KeyPrefix(text)
@@ -278,6 +285,10 @@ mod tests {
         assert_eq!(KeySecret::parse(one.expose()).unwrap().sha256(), one.sha256());
         assert!(one.expose().starts_with(one.prefix().as_str()));
         assert_ne!(one.prefix(), two.prefix());
+        assert_eq!(KeyPrefix::parse(one.prefix().as_str()), Some(one.prefix()));
+        for no_prefix in ["kps_1234567", "kps_123456789", "kps_1234567-", "abc_12345678", ""] {
+            assert_eq!(KeyPrefix::parse(no_prefix), None, "{no_prefix}");
+        }
         let shown = format!("{one:?}");
         assert!(!shown.contains(&one.expose()[5..]), "{shown}");
     }

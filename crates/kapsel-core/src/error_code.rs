@@ -63,6 +63,12 @@ error_codes! {
     StateConflict = "E1011", "state conflict", retryable: false;
     /// The request did not arrive in time.
     RequestTimeout = "E1012", "request timeout", retryable: true;
+    /// The key may not do this.
+    Forbidden = "E1013", "forbidden", retryable: false;
+    /// The tenant is suspended.
+    TenantSuspended = "E1014", "tenant suspended", retryable: false;
+    /// The tenant has as much of something as it may have.
+    LimitReached = "E1015", "limit reached", retryable: true;
     /// No connection to the destination could be made, or it broke.
     ConnectionFailed = "E2001", "connection failed", retryable: true;
     /// The destination did not answer in time.

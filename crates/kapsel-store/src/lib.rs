@@ -2,7 +2,8 @@
 //!
 //! **Is:** traits cut by who uses them, [`IngestStore`], [`DeliveryStore`], [`CircuitStore`], [`AdminStore`],
 //! [`TenantStore`], [`ReplayStore`], [`AttestationStore`] and their sum
-//! [`Store`]; the values that go in and come out; the [`EndpointDirectory`] that keeps the endpoints ready in memory;
+//! [`Store`]; the values that go in and come out; the [`EndpointDirectory`] and the
+//! [`TenantDirectory`] that keep endpoints and tenants ready in memory;
 //! the [`Handoff`] through which a freshly stored delivery reaches the local dispatcher; the local [`spool`] in front of
 //! a store that can be away; the in-memory engine; and the contract suite that every engine passes (`contract`, behind
 //! the feature `contract-suite`).
@@ -28,6 +29,7 @@ pub mod schema;
 pub mod spool;
 pub mod standing;
 pub mod tenant;
+pub mod tenant_directory;
 
 pub use admin::{
     AdminStore, Candidates, ChangeSeq, DeliveryDetail, EndpointChange, EventDetail, EventFilter, EventSummary,
@@ -46,6 +48,7 @@ pub use replay::{
 };
 pub use spool::{SpoolDrain, SpoolGauge, SpoolSettings, SpoolState, SpoolStatus, SpoolStore, SpooledStore};
 pub use tenant::{TenantChange, TenantStore};
+pub use tenant_directory::{ActiveTenant, TenantDirectory};
 
 /// Everything that an engine does.
 pub trait Store:

@@ -13,7 +13,7 @@ use kapsel_verification::{Hash, SignedCheckpoint, TlogProof};
 
 use super::views::{KeysView, NotYet};
 use crate::Shared;
-use crate::manage::auth::Principal;
+use crate::manage::auth::{Principal, Read};
 use crate::manage::query::Query;
 use crate::problem::{self, Problem, Reply};
 
@@ -39,7 +39,7 @@ pub(crate) async fn keys(State(shared): State<Arc<Shared>>, request: Request) ->
 
 /// `GET /attestation/proof/{leaf_hash}?tree_size=`.
 pub(crate) async fn inclusion(
-    principal: Principal,
+    principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,
     Path(leaf_hash): Path<String>,
     request: Request,
@@ -75,7 +75,7 @@ pub(crate) async fn consistency(State(shared): State<Arc<Shared>>, request: Requ
 /// `GET /attestation/download-proof/{delivery_attempt_id}`: as JSON, or with `format=tlog-proof` in the text form of C2SP,
 /// which goes with the bytes of the leaf (`format=leaf`).
 pub(crate) async fn download(
-    principal: Principal,
+    principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,
     Path(attempt_id): Path<String>,
     request: Request,

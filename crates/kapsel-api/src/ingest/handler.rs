@@ -10,9 +10,11 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 use kapsel_core::idempotency::IdempotencyKey;
-use kapsel_core::{DeliveryId, DeliveryRef, EndpointId, ErrorCode, Event, EventId, HeaderBlock, Timestamp};
+use kapsel_core::{
+    DeliveryId, DeliveryRef, EndpointId, ErrorCode, Event, EventId, HeaderBlock, TenantStatus, Timestamp,
+};
 use kapsel_store::error::with_sources;
-use kapsel_store::{ActiveEndpoint, Ingested, NewDelivery, NewEvent};
+use kapsel_store::{ActiveEndpoint, Ingested, NewDelivery, NewEvent, StoreError};
 use sha2::{Digest as _, Sha256};
 
 use super::body;
@@ -105,18 +107,25 @@ async fn accept(shared: &Shared, parts: &Parts, body: &mut Body) -> Result<(Even
 async fn endpoint(shared: &Shared, path: &str) -> Result<Arc<ActiveEndpoint>, Problem> {
     let unknown = || Problem::new(ErrorCode::InvalidEndpoint, "there is no such endpoint");
     let id: EndpointId = path.rsplit_once('/').and_then(|(_, id)| id.parse().ok()).ok_or_else(unknown)?;
-    let found = shared.directory.get_or_refresh(id).await.map_err(|error| {
-        tracing::warn!(error = with_sources(&error), "an endpoint is not known here, and the store cannot be asked");
-        Problem::new(
-            ErrorCode::StoreUnavailable,
-            "the endpoint is not known here, and the store cannot be asked for it; nothing was stored",
-        )
-    })?;
-    let active = found.ok_or_else(unknown)?;
+    let active = shared.directory.get_or_refresh(id).await.map_err(|error| unasked(&error))?.ok_or_else(unknown)?;
     if !active.is_enabled() {
         return Err(Problem::gone("the endpoint is disabled"));
     }
-    Ok(active)
+    let tenant = shared.tenants.get_or_refresh(active.endpoint.tenant_id).await.map_err(|error| unasked(&error))?;
+    match tenant.map(|active| active.tenant.status) {
+        Some(TenantStatus::Active) => Ok(active),
+        Some(TenantStatus::Suspended) => Err(Problem::suspended()),
+        Some(TenantStatus::Deleted) | None => Err(unknown()),
+    }
+}
+
+/// What is said of an endpoint or tenant that is not known here while the store is away.
+fn unasked(error: &StoreError) -> Problem {
+    tracing::warn!(error = with_sources(error), "an endpoint is not known here, and the store cannot be asked");
+    Problem::new(
+        ErrorCode::StoreUnavailable,
+        "the endpoint is not known here, and the store cannot be asked for it; nothing was stored",
+    )
 }
 
 /// A webhook that is what it claims to be.

@@ -1,12 +1,22 @@
-//! Who is asking. Every handler of the management API takes a [`Principal`] and passes its tenant to the store.
+//! Who is asking, and what for. Every handler of the management API takes a [`Principal`] with the right that it needs, and
+//! passes its tenant to the store.
+//!
+//! The operator's key opens everything, for one tenant at a time: the one that the header `Kapsel-Tenant` names, otherwise
+//! the default tenant. The key of a tenant (`kps_…`) opens what its scopes say, for its own tenant alone.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
+use http::HeaderName;
 use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use http::uri::Authority;
-use kapsel_core::{ErrorCode, TenantId};
+use kapsel_core::api_key::InvalidKey;
+use kapsel_core::{ApiKey, ErrorCode, KeySecret, Scope, TenantId, TenantStatus};
+use kapsel_store::StoreError;
+use kapsel_store::error::with_sources;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -33,31 +43,160 @@ impl OperatorKey {
     }
 }
 
-/// Who was let in.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Principal {
-    /// Whose endpoints and events the request is about.
-    pub(crate) tenant_id: TenantId,
+/// What a handler needs.
+pub(crate) trait Right: Send + Sync + 'static {
+    /// Any of these scopes gives it. Without any, it is the operator's alone.
+    const SCOPES: &'static [Scope];
 }
 
-impl FromRequestParts<Arc<Shared>> for Principal {
+macro_rules! rights {
+    ($($(#[$doc:meta])* $name:ident = $($scope:ident)|*;)*) => {
+        $($(#[$doc])*
+        #[derive(Debug, Clone, Copy)]
+        pub(crate) struct $name;
+
+        impl Right for $name {
+            const SCOPES: &'static [Scope] = &[$(Scope::$scope),*];
+        })*
+    };
+}
+
+rights! {
+    /// Looking at events, replays and proofs.
+    Read = Read | Write;
+    /// Changing them.
+    Write = Write;
+    /// Looking at endpoints.
+    ReadEndpoints = Read | Write | IngestAdmin;
+    /// Changing them.
+    WriteEndpoints = Write | IngestAdmin;
+    /// Managing tenants and keys.
+    Operate = ;
+}
+
+/// Who was let in, with the right `R`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Principal<R> {
+    /// Whose endpoints and events the request is about.
+    pub(crate) tenant_id: TenantId,
+    /// Whether the request names that tenant, be it by its key or by a header.
+    pub(crate) is_named: bool,
+    right: PhantomData<R>,
+}
+
+/// The header by which the operator says for whom a request is.
+const KAPSEL_TENANT: HeaderName = HeaderName::from_static("kapsel-tenant");
+
+/// How old the noted last use of a key may be. Noting each use would be a write for each request.
+const USE_KEPT: Duration = Duration::from_secs(600);
+
+impl<R: Right> FromRequestParts<Arc<Shared>> for Principal<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
         check_host(parts, &shared.settings.allowed_hosts)?;
-        let unauthenticated = || {
-            Problem::new(
-                ErrorCode::Unauthenticated,
-                "the operator key is missing or wrong; send it as: Authorization: Bearer <operator key>",
-            )
-        };
-        let claimed = bearer(parts).ok_or_else(unauthenticated)?;
-        if shared.operator_key.is(claimed) {
-            Ok(Principal { tenant_id: TenantId::DEFAULT })
+        let claimed = bearer(parts).ok_or_else(|| {
+            unauthenticated("the API key is missing; send it as: Authorization: Bearer <key>".to_owned())
+        })?;
+        let named = named_tenant(parts)?;
+        let tenant_id = if shared.operator_key.is(claimed) {
+            tenant_for_operator(shared, named).await?
         } else {
-            Err(unauthenticated())
-        }
+            let key = live_key(shared, claimed).await?;
+            if named.is_some_and(|named| named != key.tenant_id) {
+                return Err(Problem::new(
+                    ErrorCode::Forbidden,
+                    "the key belongs to another tenant than Kapsel-Tenant says",
+                ));
+            }
+            check_scopes::<R>(&key)?;
+            note_use(shared, &key);
+            key.tenant_id
+        };
+        let is_named = named.is_some() || tenant_id != TenantId::DEFAULT;
+        Ok(Principal { tenant_id, is_named, right: PhantomData })
     }
+}
+
+fn unauthenticated(message: String) -> Problem {
+    Problem::new(ErrorCode::Unauthenticated, message)
+}
+
+/// What the header says.
+fn named_tenant(parts: &Parts) -> Result<Option<TenantId>, Problem> {
+    let mut values = parts.headers.get_all(KAPSEL_TENANT).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let id = value.to_str().ok().and_then(|text| text.trim().parse().ok()).filter(|_| values.next().is_none());
+    id.map(Some).ok_or_else(|| Problem::bad_request("Kapsel-Tenant: must be one id of a tenant, ten_…"))
+}
+
+/// The operator may act for a suspended tenant, and for nobody who is not there.
+async fn tenant_for_operator(shared: &Shared, named: Option<TenantId>) -> Result<TenantId, Problem> {
+    let Some(id) = named else { return Ok(TenantId::DEFAULT) };
+    let found = shared.tenants.get_or_refresh(id).await?;
+    match found.map(|active| active.tenant.status) {
+        Some(TenantStatus::Active | TenantStatus::Suspended) => Ok(id),
+        Some(TenantStatus::Deleted) | None => Err(Problem::not_found()),
+    }
+}
+
+/// The key that was sent, if it opens anything now. Why it does not is told only to who has the whole of it.
+async fn live_key(shared: &Shared, claimed: &[u8]) -> Result<ApiKey, Problem> {
+    let unknown = || unauthenticated("the API key is wrong".to_owned());
+    let text = std::str::from_utf8(claimed).map_err(|_| unknown())?;
+    let secret = match KeySecret::parse(text) {
+        Ok(secret) => secret,
+        Err(InvalidKey::Start) => return Err(unknown()),
+        Err(error @ InvalidKey::Checksum) => return Err(unauthenticated(format!("the API key is wrong: {error}"))),
+    };
+    let key = match shared.accounts.api_key_find(secret.prefix()).await {
+        Ok(key) => key,
+        Err(StoreError::NotFound) => return Err(unknown()),
+        Err(error) => return Err(error.into()),
+    };
+    if !key.is(&secret) {
+        return Err(unknown());
+    }
+    if key.revoked_at.is_some() {
+        return Err(unauthenticated("the API key was revoked".to_owned()));
+    }
+    if !key.is_live(shared.clock.now()) {
+        return Err(unauthenticated("the API key has expired".to_owned()));
+    }
+    match shared.tenants.get_or_refresh(key.tenant_id).await?.map(|active| active.tenant.status) {
+        Some(TenantStatus::Active) => Ok(key),
+        Some(TenantStatus::Suspended) => Err(Problem::suspended()),
+        // Its keys went with it; this one is on its way.
+        Some(TenantStatus::Deleted) | None => Err(unknown()),
+    }
+}
+
+fn check_scopes<R: Right>(key: &ApiKey) -> Result<(), Problem> {
+    if R::SCOPES.iter().any(|scope| key.scopes.contains(*scope)) {
+        return Ok(());
+    }
+    let message = match R::SCOPES {
+        [] => "this is for the operator alone".to_owned(),
+        scopes => {
+            let scopes: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+            format!("the API key lacks the scope for this: {}", scopes.join(" or "))
+        }
+    };
+    Err(Problem::new(ErrorCode::Forbidden, message))
+}
+
+/// Beside the request: nobody waits for it, and nothing depends on it.
+fn note_use(shared: &Arc<Shared>, key: &ApiKey) {
+    let now = shared.clock.now();
+    if key.last_used_at.is_some_and(|noted| now.saturating_since(noted) < USE_KEPT) {
+        return;
+    }
+    let (accounts, tenant_id, id) = (Arc::clone(&shared.accounts), key.tenant_id, key.id);
+    tokio::spawn(async move {
+        if let Err(error) = accounts.api_key_touch(tenant_id, id, now).await {
+            tracing::debug!(key_id = %id, error = with_sources(&error), "the use of a key was not noted");
+        }
+    });
 }
 
 /// The key of the one `Authorization` header, whose scheme is written in any case (RFC 9110, section 11.1).

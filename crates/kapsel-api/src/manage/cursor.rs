@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kapsel_core::{EndpointId, EventId, ReplayId};
+use kapsel_core::{ApiKeyId, EndpointId, EventId, ReplayId, TenantId};
 
 use crate::problem::Problem;
 
@@ -20,40 +20,28 @@ pub(crate) trait Position: Copy {
     fn from_bytes(bytes: [u8; 16]) -> Self;
 }
 
-impl Position for EndpointId {
-    const LIST: u8 = b'p';
+macro_rules! positions {
+    ($($id:ty = $list:literal;)*) => {
+        $(impl Position for $id {
+            const LIST: u8 = $list;
 
-    fn to_bytes(self) -> [u8; 16] {
-        *self.as_bytes()
-    }
+            fn to_bytes(self) -> [u8; 16] {
+                *self.as_bytes()
+            }
 
-    fn from_bytes(bytes: [u8; 16]) -> Self {
-        EndpointId::from_bytes(bytes)
-    }
+            fn from_bytes(bytes: [u8; 16]) -> Self {
+                <$id>::from_bytes(bytes)
+            }
+        })*
+    };
 }
 
-impl Position for EventId {
-    const LIST: u8 = b'v';
-
-    fn to_bytes(self) -> [u8; 16] {
-        *self.as_bytes()
-    }
-
-    fn from_bytes(bytes: [u8; 16]) -> Self {
-        EventId::from_bytes(bytes)
-    }
-}
-
-impl Position for ReplayId {
-    const LIST: u8 = b'r';
-
-    fn to_bytes(self) -> [u8; 16] {
-        *self.as_bytes()
-    }
-
-    fn from_bytes(bytes: [u8; 16]) -> Self {
-        ReplayId::from_bytes(bytes)
-    }
+positions! {
+    ApiKeyId = b'k';
+    EndpointId = b'p';
+    EventId = b'v';
+    ReplayId = b'r';
+    TenantId = b't';
 }
 
 /// The cursor of the page behind `last`.

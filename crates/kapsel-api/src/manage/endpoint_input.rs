@@ -18,9 +18,6 @@ use super::fields::{Object, Problems};
 use super::{limits_input, policy_input, secret_input};
 use crate::problem::Problem;
 
-/// The longest name, in characters.
-const NAME_CHARS_MAX: usize = 200;
-
 const FIELDS: &[&str] = &[
     "name",
     "url",
@@ -78,7 +75,7 @@ fn read_root(
     present: Option<&Endpoint>,
     context: &Context<'_>,
 ) -> Option<Draft> {
-    let name = read_name(root);
+    let name = root.name("name");
     let url = read_url(root, problems, context.address_policy);
     let present_secrets = present.map(|endpoint| &endpoint.secrets);
     let verification = secret_input::verification(root, problems, present);
@@ -87,7 +84,7 @@ fn read_root(
     let retry_statuses = policy_input::retry_statuses(root);
     let timeout_seconds = root.whole("timeout_seconds", 1..=TIMEOUT_SECONDS_MAX);
     let max_in_flight = root.whole("max_in_flight", 1..=MAX_IN_FLIGHT_MAX);
-    let rate_limit = limits_input::rate_limit(root, problems);
+    let rate_limit = limits_input::rate_limit(root, "rate_limit", problems);
     let circuit = limits_input::circuit(root, problems);
     let disable_after_seconds = limits_input::disable_after_seconds(root);
     let headers = secret_input::headers(root, problems, present_secrets);
@@ -112,14 +109,6 @@ fn read_root(
         secrets: EndpointSecrets { verification: verification_secrets, signing, headers },
         is_enabled,
     })
-}
-
-fn read_name(root: &Object<'_>) -> Option<String> {
-    let name = root.text("name")?;
-    if name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
-        root.refuse("name", format!("must have at most {NAME_CHARS_MAX} characters and no control characters"));
-    }
-    Some(name.to_owned())
 }
 
 fn read_url(root: &Object<'_>, problems: &Problems, policy: &AddressPolicy) -> Option<DestinationUrl> {

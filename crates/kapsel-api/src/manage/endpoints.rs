@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::HeaderValue;
-use http::header::{ETAG, LOCATION};
 use http::request::Parts;
 use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::{Circuit, Endpoint, EndpointId, EndpointStatus, ErrorCode, TenantId};
@@ -16,10 +14,10 @@ use kapsel_store::error::with_sources;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
-use super::auth::Principal;
+use super::auth::{Principal, ReadEndpoints, WriteEndpoints};
 use super::endpoint_input::{self, Context, Draft};
 use super::endpoint_view::{EndpointView, base_url};
-use super::preconditions::{self, IfMatch};
+use super::preconditions::{IfMatch, with_etag};
 use super::query::Query;
 use super::{BODY_BYTES_MAX, path_id};
 use crate::Shared;
@@ -32,7 +30,7 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// `POST /v1/endpoints`.
 pub(crate) async fn create(
-    principal: Principal,
+    principal: Principal<WriteEndpoints>,
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -55,16 +53,12 @@ pub(crate) async fn create(
     let signing_secret = endpoint.secrets.signing.first().map(|signing| signing.key.expose_secret());
     let base_url = base_url(&shared, &parts);
     let view = EndpointView::new(&endpoint, &Circuit::default(), now, &base_url).with_signing_secret(signing_secret);
-    let mut response = with_etag(problem::json(Reply::Created, &view), &endpoint);
-    if let Ok(location) = HeaderValue::try_from(format!("/v1/endpoints/{}", endpoint.id)) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    Ok(response)
+    Ok(with_etag(problem::created(&format!("/v1/endpoints/{}", endpoint.id), &view), endpoint.version))
 }
 
 /// `GET /v1/endpoints`.
 pub(crate) async fn list(
-    principal: Principal,
+    principal: Principal<ReadEndpoints>,
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -84,7 +78,7 @@ pub(crate) async fn list(
 
 /// `GET /v1/endpoints/{id}`.
 pub(crate) async fn show(
-    principal: Principal,
+    principal: Principal<ReadEndpoints>,
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -97,7 +91,7 @@ pub(crate) async fn show(
 
 /// `PUT /v1/endpoints/{id}`.
 pub(crate) async fn replace(
-    principal: Principal,
+    principal: Principal<WriteEndpoints>,
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -134,7 +128,7 @@ pub(crate) async fn replace(
 
 /// `DELETE /v1/endpoints/{id}`.
 pub(crate) async fn delete(
-    principal: Principal,
+    principal: Principal<WriteEndpoints>,
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -174,7 +168,7 @@ fn context(shared: &Shared) -> Context<'_> {
 
 fn shown(shared: &Shared, parts: &Parts, endpoint: &Endpoint, circuit: &Circuit) -> Response {
     let view = EndpointView::new(endpoint, circuit, shared.clock.now(), &base_url(shared, parts));
-    with_etag(problem::json(Reply::Ok, &view), endpoint)
+    with_etag(problem::json(Reply::Ok, &view), endpoint.version)
 }
 
 async fn circuit(shared: &Shared, endpoint: &Endpoint) -> Result<Circuit, Problem> {
@@ -192,14 +186,9 @@ async fn circuits(
     Ok(stored.into_iter().map(|stored| (stored.endpoint_id, stored.circuit)).collect())
 }
 
-fn with_etag(mut response: Response, endpoint: &Endpoint) -> Response {
-    response.headers_mut().extend(preconditions::etag(endpoint.version).map(|etag| (ETAG, etag)));
-    response
-}
-
 /// Makes a change take effect here before it is answered. It is durable already, so when the store goes away at this
 /// very moment, the answer stays "done", and the regular refresh brings the change later.
-async fn refresh_directory(shared: &Shared) {
+pub(super) async fn refresh_directory(shared: &Shared) {
     if let Err(error) = shared.directory.refresh().await {
         tracing::warn!(error = with_sources(&error), "a changed endpoint takes effect later");
     }

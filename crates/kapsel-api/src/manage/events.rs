@@ -7,8 +7,9 @@ use axum::response::Response;
 use kapsel_core::{DeliveryState, EventId, Timestamp};
 use kapsel_store::{EventFilter, StatusSet};
 
-use super::auth::Principal;
+use super::auth::{Principal, Read, Write};
 use super::event_view::{EventSummaryView, EventView};
+use super::fields::TIME_PROBLEM;
 use super::path_id;
 use super::query::Query;
 use crate::Shared;
@@ -16,7 +17,7 @@ use crate::problem::{self, Problem, Reply};
 
 /// `GET /v1/events`.
 pub(crate) async fn list(
-    principal: Principal,
+    principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -24,9 +25,8 @@ pub(crate) async fn list(
     let states: Vec<&str> = DeliveryState::ALL.iter().map(|state| state.as_str()).collect();
     let status = query.parsed("status", &format!("must be one of {}, undelivered", states.join(", ")), status_set);
     let endpoint_id = query.parsed("endpoint_id", "must be the id of an endpoint (ep_...)", |text| text.parse().ok());
-    let time_problem = "must be an RFC 3339 time, such as 2026-01-02T03:04:05Z";
-    let since = query.parsed("since", time_problem, time);
-    let until = query.parsed("until", time_problem, time);
+    let since = query.parsed("since", TIME_PROBLEM, time);
+    let until = query.parsed("until", TIME_PROBLEM, time);
     let paging = query.finish::<EventId>()?;
     let filter =
         EventFilter { status: status.unwrap_or(StatusSet::ALL), endpoint_id, since, until, before: paging.after };
@@ -36,7 +36,7 @@ pub(crate) async fn list(
 
 /// `GET /v1/events/{id}`.
 pub(crate) async fn show(
-    principal: Principal,
+    principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -47,7 +47,7 @@ pub(crate) async fn show(
 
 /// `POST /v1/events/{id}/retry`.
 pub(crate) async fn retry(
-    principal: Principal,
+    principal: Principal<Write>,
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {

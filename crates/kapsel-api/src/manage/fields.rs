@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use kapsel_core::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
@@ -17,6 +18,10 @@ use crate::problem::{FieldProblem, Problem};
 
 /// Values that are shown back are cut off behind so many characters.
 const GIVEN_CHARS_MAX: usize = 200;
+/// The longest name, in characters.
+const NAME_CHARS_MAX: usize = 200;
+/// What times must be.
+pub(crate) const TIME_PROBLEM: &str = "must be an RFC 3339 time, such as 2026-01-02T03:04:05Z";
 
 /// What is wrong, in the order in which it was found.
 #[derive(Default)]
@@ -134,6 +139,27 @@ impl<'a> Object<'a> {
         text
     }
 
+    /// A name for people.
+    pub(crate) fn name(&self, name: &str) -> Option<String> {
+        let text = self.text(name)?;
+        if text.chars().count() > NAME_CHARS_MAX || text.chars().any(char::is_control) {
+            self.refuse(name, format!("must have at most {NAME_CHARS_MAX} characters and no control characters"));
+        }
+        Some(text.to_owned())
+    }
+
+    /// A moment.
+    pub(crate) fn time(&self, name: &str) -> Option<Timestamp> {
+        self.parsed(name, TIME_PROBLEM, |text| text.parse().ok())
+    }
+
+    /// Notes that a field has to be there, if it is not.
+    pub(crate) fn require(&self, name: &str) {
+        if !self.has(name) {
+            self.problems.add(self.path_of(name), "is required");
+        }
+    }
+
     /// A text that `parse` understands; `problem` says what it must be.
     pub(crate) fn parsed<T>(&self, name: &str, problem: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let value = self.get(name)?.as_str().and_then(parse);
@@ -160,7 +186,7 @@ impl<'a> Object<'a> {
     }
 
     /// A whole number within `range`.
-    pub(crate) fn whole(&self, name: &str, range: RangeInclusive<u32>) -> Option<u32> {
+    pub(crate) fn whole<N: Whole>(&self, name: &str, range: RangeInclusive<N>) -> Option<N> {
         whole(self.get(name)?, &range).or_else(|| {
             self.refuse(name, must_be_whole(&range));
             None
@@ -230,10 +256,16 @@ fn secret(value: &Value, path: String, problems: &Problems) -> Option<SecretStri
     text.map(SecretString::from)
 }
 
-fn whole(value: &Value, range: &RangeInclusive<u32>) -> Option<u32> {
-    value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|number| range.contains(number))
+/// The kinds of whole numbers that are read.
+pub(crate) trait Whole: TryFrom<u64> + PartialOrd + Display {}
+
+impl Whole for u32 {}
+impl Whole for u64 {}
+
+fn whole<N: Whole>(value: &Value, range: &RangeInclusive<N>) -> Option<N> {
+    value.as_u64().and_then(|number| N::try_from(number).ok()).filter(|number| range.contains(number))
 }
 
-fn must_be_whole(range: &RangeInclusive<u32>) -> String {
+fn must_be_whole(range: &RangeInclusive<impl Whole>) -> String {
     format!("must be a whole number from {} to {}", range.start(), range.end())
 }

@@ -46,9 +46,9 @@ pub(crate) fn circuit(root: &Object<'_>, problems: &Problems) -> Option<CircuitP
     Some(policy)
 }
 
-/// Reads `rate_limit`. Without `burst`, as many at once as in a second.
-pub(crate) fn rate_limit(root: &Object<'_>, problems: &Problems) -> Option<RateLimit> {
-    let input = root.object("rate_limit", &["per_second", "burst"])?;
+/// Reads the field `name` as a limit of rate. Without `burst`, as many at once as in a second.
+pub(crate) fn rate_limit(root: &Object<'_>, name: &str, problems: &Problems) -> Option<RateLimit> {
+    let input = root.object(name, &["per_second", "burst"])?;
     if !input.has("per_second") {
         problems.add(input.path_of("per_second"), "is required");
     }

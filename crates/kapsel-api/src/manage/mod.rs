@@ -1,8 +1,11 @@
-//! The management API under `/v1`: endpoints, events and replays, as JSON, behind the operator key.
+//! The management API under `/v1`: endpoints, events, replays, tenants and keys, as JSON, behind keys with scopes.
 //!
 //! Input is read field by field (`fields`) and not by a derived reader, because whoever gets a field wrong should
 //! hear of every wrong field at once, with its path. What comes in is in `…_input`, what goes out in `…_view`.
 
+mod api_key_input;
+mod api_key_view;
+mod api_keys;
 pub(crate) mod auth;
 mod cursor;
 mod endpoint_input;
@@ -19,6 +22,9 @@ mod replay_input;
 mod replay_view;
 mod replays;
 mod secret_input;
+mod tenant_input;
+mod tenant_view;
+mod tenants;
 
 use std::sync::Arc;
 
@@ -35,6 +41,12 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// The routes.
 pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
+        .route("/v1/tenants", get(tenants::list).post(tenants::create))
+        .route("/v1/tenants/{id}", get(tenants::show).patch(tenants::change).delete(tenants::delete))
+        .route("/v1/tenants/{id}/suspend", post(tenants::suspend))
+        .route("/v1/tenants/{id}/resume", post(tenants::resume))
+        .route("/v1/api-keys", get(api_keys::list).post(api_keys::create))
+        .route("/v1/api-keys/{id}", get(api_keys::show).delete(api_keys::revoke))
         .route("/v1/endpoints", get(endpoints::list).post(endpoints::create))
         .route("/v1/endpoints/{id}", get(endpoints::show).put(endpoints::replace).delete(endpoints::delete))
         .route("/v1/events", get(events::list))

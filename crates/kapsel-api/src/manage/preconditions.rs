@@ -1,13 +1,16 @@
 //! `ETag` and `If-Match`: a change that names the version it was made from (RFC 9110, sections 8.8.3 and 13.1.1).
 
-use http::header::IF_MATCH;
+use axum::response::Response;
+use http::header::{ETAG, IF_MATCH};
 use http::{HeaderMap, HeaderValue};
 
 use crate::problem::Problem;
 
-/// The tag of a version.
-pub(crate) fn etag(version: u64) -> Option<HeaderValue> {
-    HeaderValue::try_from(format!("\"{version}\"")).ok()
+/// An answer that shows an object in `version`, with the tag of that version.
+pub(crate) fn with_etag(mut response: Response, version: u64) -> Response {
+    let etag = HeaderValue::try_from(format!("\"{version}\""));
+    response.headers_mut().extend(etag.ok().map(|etag| (ETAG, etag)));
+    response
 }
 
 /// What `If-Match` asks for.
@@ -42,7 +45,7 @@ impl IfMatch {
     pub(crate) fn check(&self, version: u64) -> Result<(), Problem> {
         match self {
             IfMatch::Versions(versions) if !versions.contains(&version) => Err(Problem::precondition_failed(format!(
-                "the endpoint has changed: its version is {version}. Read it, then repeat the change with its ETag"
+                "it has changed: its version is {version}. Read it, then repeat the change with its ETag"
             ))),
             _ => Ok(()),
         }

@@ -1,7 +1,7 @@
 //! What `POST /v1/replays` and `POST /v1/replays/preview` take.
 
 use kapsel_core::replay::{RATE_PER_SECOND_DEFAULT, RATE_PER_SECOND_MAX};
-use kapsel_core::{DeliveryState, EndpointId, Timestamp};
+use kapsel_core::{DeliveryState, EndpointId};
 use kapsel_store::{ReplayFilter, StatusSet};
 use serde_json::Value;
 
@@ -44,9 +44,8 @@ fn read_root(root: &Object<'_>, has_endpoint: bool) -> Draft {
     let states: Vec<(&str, DeliveryState)> =
         ReplayFilter::STATUSES.iter().map(|state| (state.as_str(), state)).collect();
     let statuses: Option<StatusSet> = root.words("statuses", &states).map(|states| states.into_iter().collect());
-    let time_problem = "must be an RFC 3339 time, such as 2026-01-02T03:04:05Z";
-    let since = root.parsed("since", time_problem, |text| text.parse::<Timestamp>().ok());
-    let until = root.parsed("until", time_problem, |text| text.parse::<Timestamp>().ok());
+    let since = root.time("since");
+    let until = root.time("until");
     if let (Some(since), Some(until)) = (since, until)
         && until <= since
     {
@@ -63,6 +62,8 @@ fn read_root(root: &Object<'_>, has_endpoint: bool) -> Draft {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+
+    use kapsel_core::Timestamp;
 
     use super::*;
 

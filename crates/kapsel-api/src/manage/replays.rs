@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::HeaderValue;
-use http::header::LOCATION;
-use kapsel_core::{ErrorCode, EventId, ReplayCommand, ReplayId, ReplayState, Timestamp};
+use kapsel_core::{ErrorCode, EventId, ReplayCommand, ReplayId, ReplayState, TenantId, Timestamp};
 use kapsel_store::{EventRange, Replay, ReplayCount, ReplayScan, StoreError};
 use serde_json::Value;
 
-use super::auth::Principal;
+use super::auth::{Principal, Read, Write};
 use super::endpoints::read_json;
 use super::path_id;
 use super::query::Query;
@@ -28,29 +26,29 @@ const TRIES_MAX: usize = 10;
 
 /// `POST /v1/replays/preview`.
 pub(crate) async fn preview(
-    principal: Principal,
+    principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (_, body) = read_json(&shared, request).await?;
-    let draft = read(&shared, &principal, &body).await?;
+    let draft = read(&shared, principal.tenant_id, &body).await?;
     let now = shared.clock.now();
-    let found = count(&shared, &principal, &draft, draft.filter.range(shared.ids.next(now)), now).await?;
+    let found = count(&shared, principal.tenant_id, &draft, draft.filter.range(shared.ids.next(now)), now).await?;
     Ok(problem::json(Reply::Ok, &PreviewView::new(found, draft.rate_per_second)))
 }
 
 /// `POST /v1/replays`.
 pub(crate) async fn create(
-    principal: Principal,
+    principal: Principal<Write>,
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (_, body) = read_json(&shared, request).await?;
-    let draft = read(&shared, &principal, &body).await?;
+    let draft = read(&shared, principal.tenant_id, &body).await?;
     let now = shared.clock.now();
     // An id of the generator that events get theirs from: all that were accepted here so far stand in front of it.
     let range = draft.filter.range(shared.ids.next::<EventId>(now));
-    let matched = count(&shared, &principal, &draft, range, now).await?;
+    let matched = count(&shared, principal.tenant_id, &draft, range, now).await?;
     let replay = Replay {
         id: shared.ids.next(now),
         tenant_id: principal.tenant_id,
@@ -68,15 +66,13 @@ pub(crate) async fn create(
         version: 1,
     };
     shared.replays.replay_insert(replay.clone()).await?;
-    let location = HeaderValue::try_from(format!("/v1/replays/{}", replay.id));
-    let mut response = problem::json(Reply::Created, &ReplayView::from(replay));
-    response.headers_mut().extend(location.ok().map(|location| (LOCATION, location)));
-    Ok(response)
+    let path = format!("/v1/replays/{}", replay.id);
+    Ok(problem::created(&path, &ReplayView::from(replay)))
 }
 
 /// `GET /v1/replays`.
 pub(crate) async fn list(
-    principal: Principal,
+    principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -87,7 +83,7 @@ pub(crate) async fn list(
 
 /// `GET /v1/replays/{id}`.
 pub(crate) async fn show(
-    principal: Principal,
+    principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -98,39 +94,39 @@ pub(crate) async fn show(
 
 /// `POST /v1/replays/{id}/pause`.
 pub(crate) async fn pause(
-    principal: Principal,
+    principal: Principal<Write>,
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    follow(&shared, &principal, request, ReplayCommand::Pause).await
+    follow(&shared, principal.tenant_id, request, ReplayCommand::Pause).await
 }
 
 /// `POST /v1/replays/{id}/resume`.
 pub(crate) async fn resume(
-    principal: Principal,
+    principal: Principal<Write>,
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    follow(&shared, &principal, request, ReplayCommand::Resume).await
+    follow(&shared, principal.tenant_id, request, ReplayCommand::Resume).await
 }
 
 /// `POST /v1/replays/{id}/cancel`.
 pub(crate) async fn cancel(
-    principal: Principal,
+    principal: Principal<Write>,
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    follow(&shared, &principal, request, ReplayCommand::Cancel).await
+    follow(&shared, principal.tenant_id, request, ReplayCommand::Cancel).await
 }
 
 async fn follow(
     shared: &Shared,
-    principal: &Principal,
+    tenant_id: TenantId,
     request: Request,
     command: ReplayCommand,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let (tenant_id, id) = (principal.tenant_id, path_id(&parts)?);
+    let id = path_id(&parts)?;
     for _ in 0..TRIES_MAX {
         let present = shared.replays.replay_get(tenant_id, id).await?;
         let Some(state) = present.state.after(command) else {
@@ -151,10 +147,10 @@ async fn follow(
     Err(Problem::new(ErrorCode::StateConflict, "the replay is being changed by others; try again"))
 }
 
-async fn read(shared: &Shared, principal: &Principal, body: &Value) -> Result<Draft, Problem> {
+async fn read(shared: &Shared, tenant_id: TenantId, body: &Value) -> Result<Draft, Problem> {
     let has_endpoint = match replay_input::endpoint_id(body) {
         None => false,
-        Some(id) => match shared.store.endpoint_get(principal.tenant_id, id).await {
+        Some(id) => match shared.store.endpoint_get(tenant_id, id).await {
             Ok(_) => true,
             Err(StoreError::NotFound) => false,
             Err(error) => return Err(error.into()),
@@ -165,13 +161,13 @@ async fn read(shared: &Shared, principal: &Principal, body: &Value) -> Result<Dr
 
 async fn count(
     shared: &Shared,
-    principal: &Principal,
+    tenant_id: TenantId,
     draft: &Draft,
     range: EventRange,
     now: Timestamp,
 ) -> Result<ReplayCount, Problem> {
     let scan = ReplayScan {
-        tenant_id: principal.tenant_id,
+        tenant_id,
         endpoint_id: draft.filter.endpoint_id,
         statuses: draft.filter.statuses,
         range,

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use http::{Method, Request};
 use kapsel_attestation::{LastHead, SecretKey, Sequencer, SequencerDeps, SequencerSettings};
 use kapsel_core::settlement::Next;
-use kapsel_core::{AttemptId, Clock as _, EndpointId, IdGenerator, SystemEntropy, TenantId};
+use kapsel_core::{AttemptId, Clock as _, EndpointId, IdGenerator, SystemEntropy};
 use kapsel_store::{AdminStore as _, AttestationStore as _, StoreError};
 use kapsel_verification::{
     ConsistencyProof, Hash, InclusionProof, ProofPackage, ProofVerifier, SignedCheckpoint, SignedTreeHead, TlogProof,
@@ -210,7 +210,7 @@ async fn trees_of_all_heads_continue_each_other() {
 async fn a_proof_is_for_the_owner_of_the_attempt() {
     let app = App::new().await;
     let logger = Logger::of(&app).await;
-    let stranger: TenantId = IdGenerator::new(Arc::new(SystemEntropy)).next(app.clock.now());
+    let stranger = app.tenant().await;
     let theirs = app.endpoint_with(|builder| builder.with(|endpoint| endpoint.tenant_id = stranger)).await;
     let (id, hash) = attempt(&app, theirs).await;
     for is_published in [false, true] {

@@ -18,6 +18,7 @@ mod manage_endpoints;
 mod manage_events;
 mod manage_input;
 mod manage_replays;
+mod manage_tenants;
 mod ops;
 mod server;
 mod support;

@@ -14,6 +14,17 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/events"),
     ("GET", "/v1/events/evt_01h455vb4pex5vsknk084sn02q"),
     ("POST", "/v1/events/evt_01h455vb4pex5vsknk084sn02q/retry"),
+    ("GET", "/v1/tenants"),
+    ("POST", "/v1/tenants"),
+    ("GET", "/v1/tenants/ten_01h455vb4pex5vsknk084sn02q"),
+    ("PATCH", "/v1/tenants/ten_01h455vb4pex5vsknk084sn02q"),
+    ("DELETE", "/v1/tenants/ten_01h455vb4pex5vsknk084sn02q"),
+    ("POST", "/v1/tenants/ten_01h455vb4pex5vsknk084sn02q/suspend"),
+    ("POST", "/v1/tenants/ten_01h455vb4pex5vsknk084sn02q/resume"),
+    ("GET", "/v1/api-keys"),
+    ("POST", "/v1/api-keys"),
+    ("GET", "/v1/api-keys/key_01h455vb4pex5vsknk084sn02q"),
+    ("DELETE", "/v1/api-keys/key_01h455vb4pex5vsknk084sn02q"),
     ("GET", "/v1/replays"),
     ("POST", "/v1/replays"),
     ("POST", "/v1/replays/preview"),
@@ -98,7 +109,7 @@ async fn unknown_routes_and_wrong_methods_have_their_own_answers() {
 #[tokio::test]
 async fn everything_that_is_not_there_is_not_there_in_the_same_words() {
     let app = App::new().await;
-    let other = kapsel_core::TenantId::MAX;
+    let other = app.tenant().await;
     let foreign = app.endpoint_with(|builder| builder.tenant(other)).await;
     let event = app.ingest(foreign, &[], "body").await.expect_received();
     let mut bodies = Vec::new();

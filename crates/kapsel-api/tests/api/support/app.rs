@@ -12,12 +12,16 @@ use http_body_util::BodyExt as _;
 use kapsel_api::{Api, ApiSettings, Deps, Readiness};
 use kapsel_attestation::Prover;
 use kapsel_core::delivery::LeaseToken;
-use kapsel_core::{Clock as _, Endpoint, EndpointId, Event, IdGenerator, InstanceId, Lease, SystemEntropy, TenantId};
+use kapsel_core::{
+    ApiKey, Clock as _, Endpoint, EndpointId, Event, IdGenerator, InstanceId, Lease, Scope, SystemEntropy, Tenant,
+    TenantId,
+};
 use kapsel_store::{
     AdminStore, ClaimRequest, DeliveryStore as _, EndpointDirectory, EventFilter, EventSummary, LaneQuota,
+    TenantDirectory, TenantStore,
 };
 use serde_json::Value;
-use test_harness::builders::LOG_ID;
+use test_harness::builders::{LOG_ID, api_key};
 use test_harness::{EndpointBuilder, TestClock};
 use tower_service::Service as _;
 
@@ -41,6 +45,7 @@ pub(crate) struct App {
     pub(crate) spool: Arc<TestGauge>,
     pub(crate) log_alarm: Arc<Mutex<Option<String>>>,
     directory: Arc<EndpointDirectory>,
+    pub(crate) tenants: Arc<TenantDirectory>,
     wakes: Arc<AtomicUsize>,
     ids: IdGenerator,
     router: Router,
@@ -85,6 +90,9 @@ impl App {
         let readiness = Arc::new(readiness);
         let directory = EndpointDirectory::load(Arc::clone(&store) as Arc<dyn AdminStore>).await.unwrap();
         let directory = Arc::new(directory);
+        store.tenant_insert(Tenant::default_at(clock.now())).await.unwrap();
+        let tenants = TenantDirectory::load(Arc::clone(&store) as Arc<dyn TenantStore>).await.unwrap();
+        let tenants = Arc::new(tenants);
         let wakes = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&wakes);
         let spool = Arc::new(TestGauge::new());
@@ -92,6 +100,7 @@ impl App {
         let deps = Deps {
             store: Arc::clone(&store) as _,
             directory: Arc::clone(&directory),
+            tenants: Arc::clone(&tenants),
             handoff: Arc::clone(&handoff) as _,
             clock: Arc::clone(&clock) as _,
             entropy: Arc::new(SystemEntropy),
@@ -111,7 +120,7 @@ impl App {
         let api = Api::new(deps, settings);
         let router = api.router();
         let ids = IdGenerator::new(Arc::new(SystemEntropy));
-        App { api, store, clock, handoff, readiness, spool, log_alarm, directory, wakes, ids, router }
+        App { api, store, clock, handoff, readiness, spool, log_alarm, directory, tenants, wakes, ids, router }
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -130,6 +139,31 @@ impl App {
         let endpoint = EndpointBuilder::new(id, "https://destination.example/hook", now).build();
         self.store.endpoint_insert(endpoint).await.unwrap();
         id
+    }
+
+    /// A tenant beside the default one.
+    pub(crate) async fn tenant(&self) -> TenantId {
+        let now = self.clock.now();
+        let tenant = Tenant { id: self.ids.next(now), ..Tenant::default_at(now) };
+        self.store.tenant_insert(tenant.clone()).await.unwrap();
+        self.tenants.refresh().await.unwrap();
+        tenant.id
+    }
+
+    /// A live key of a tenant, with these scopes.
+    pub(crate) async fn api_key(&self, tenant_id: TenantId, scopes: &[Scope]) -> String {
+        let now = self.clock.now();
+        let (key, secret) = api_key(self.ids.next(now), tenant_id, now, &SystemEntropy);
+        let key = ApiKey { scopes: scopes.iter().copied().collect(), ..key };
+        self.store.api_key_insert(key).await.unwrap();
+        secret.expose().to_owned()
+    }
+
+    /// A management request with the key of a tenant.
+    pub(crate) async fn manage_as(&self, key: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let request = Request::builder().method(method).uri(path).header(AUTHORIZATION, format!("Bearer {key}"));
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        self.call(request.body(body).unwrap()).await
     }
 
     /// An endpoint without verification.
