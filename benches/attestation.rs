@@ -73,14 +73,14 @@ async fn main() {
     let folder = tempfile::tempdir().unwrap();
     let (store, tables): (Arc<dyn Store>, Tables) = match url {
         None => {
-            let store = SqliteStore::open(SqliteOptions::new(folder.path())).unwrap();
+            let store = SqliteStore::open(SqliteOptions::new(folder.path(), test_harness::sealer())).unwrap();
             let file: PathBuf = folder.path().join("kapsel.db");
             let connection = rusqlite::Connection::open(file).unwrap();
             connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA busy_timeout = 60000").unwrap();
             (Arc::new(store), Tables::Sqlite(Mutex::new(connection)))
         }
         Some(url) => {
-            let options = PostgresOptions::new(url.as_str());
+            let options = PostgresOptions::new(url.as_str(), test_harness::sealer());
             let store = PostgresStore::open(&options, Arc::new(SystemEntropy), SystemClock.now()).await.unwrap();
             let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
             tokio::spawn(connection);

@@ -5,7 +5,8 @@
 mod commands;
 mod config;
 mod identity;
-mod operator_key;
+mod keys;
+mod secret_file;
 mod wire;
 
 use std::process::ExitCode;

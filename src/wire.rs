@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use self::engine::{Bare, Engine};
 use crate::commands::Failure;
 use crate::config::{Config, DeliveryConfig};
-use crate::operator_key::{self, OperatorKeyOrigin};
+use crate::keys::{self, OperatorKeyOrigin};
 
 /// Connections that wait to be accepted. The kernel's own limit may be lower.
 const BACKLOG: i32 = 4_096;
@@ -59,9 +59,11 @@ impl Server {
             .map_err(|error| Failure::runtime("listening")(format!("{}: {error}", config.server.addr).into()))?;
         let addr = listener.local_addr().map_err(|error| Failure::runtime("listening")(error.into()))?;
 
-        let engine = Engine::open(&config.storage, &*clock, &entropy).await?;
+        let store_keys = keys::store_keys(&config.security, &config.storage.folder, &entropy)?;
+        let engine = Engine::open(&config.storage, &store_keys, &*clock, &entropy).await?;
         let store = engine.store();
-        let (operator_key, operator_key_origin) = operator_key(config, &*entropy)?;
+        let (operator_key, operator_key_origin) =
+            keys::operator_key(&config.security, &config.storage.folder, &*entropy)?;
         let directory = EndpointDirectory::load(Arc::clone(&store) as _)
             .await
             .map_err(|error| Failure::runtime("reading the endpoints")(error.into()))?;
@@ -264,14 +266,6 @@ fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
-}
-
-fn operator_key(config: &Config, entropy: &dyn Entropy) -> Result<(SecretString, OperatorKeyOrigin), Failure> {
-    match &config.security.operator_key {
-        Some(key) => Ok((key.clone(), OperatorKeyOrigin::Configured)),
-        None => operator_key::load_or_create(&config.storage.folder, entropy)
-            .map_err(|error| Failure::runtime("reading the operator key")(error.into())),
-    }
 }
 
 fn transport(config: &Config) -> Result<HttpTransport, Failure> {

@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::commands::{Failure, runtime};
 use crate::config::{Args, Config, LogConfig, LogFormat};
-use crate::operator_key::OperatorKeyOrigin;
+use crate::keys::OperatorKeyOrigin;
 use crate::wire::Server;
 
 /// Exit code after a second signal: the stop was not a clean one.

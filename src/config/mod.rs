@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub(crate) use attestation::{ATTESTATION_KEY, AttestationConfig};
 pub(crate) use delivery::DeliveryConfig;
 pub(crate) use log::{LogConfig, LogFormat};
-pub(crate) use security::SecurityConfig;
+pub(crate) use security::{MasterKeyConfig, SecurityConfig};
 pub(crate) use server::ServerConfig;
 pub(crate) use sources::ConfigError;
 use sources::{ReportLine, Sources};
@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// Private address ranges that may be delivered to, separated by commas [env: KAPSEL_ALLOW_DESTINATIONS]
     #[arg(long, value_name = "CIDR,...")]
     allow_destinations: Option<String>,
+    /// File with the keys that secrets in the store are sealed with, the newest first [env: KAPSEL_MASTER_KEY_FILE]
+    #[arg(long, value_name = "FILE")]
+    master_key_file: Option<String>,
     /// PEM file with further certificate authorities of destinations [env: KAPSEL_CA_FILE]
     #[arg(long, value_name = "FILE")]
     ca_file: Option<String>,

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use kapsel_core::{Clock, Entropy, IdGenerator, InstanceId};
+use kapsel_core::{Clock, Entropy, IdGenerator, InstanceId, Sealer, SystemEntropy};
 use kapsel_store::Store;
+use kapsel_store::sealing::{self, SealedStore, SealingError};
 use kapsel_store::spool::{SpoolDrain, SpoolGauge, SpoolSettings, SpoolStore as _, SpooledStore};
 use kapsel_store_postgres::{OpenError, PostgresOptions, PostgresStore, Retention, Upkeep};
 use kapsel_store_sqlite::{SpoolOptions, SqliteOptions, SqliteSpool, SqliteStore};
@@ -14,6 +15,7 @@ use super::told;
 use crate::commands::Failure;
 use crate::config::{ConfigError, DATABASE_URL, DatabaseConfig, StorageConfig};
 use crate::identity::Identity;
+use crate::keys::StoreKeys;
 
 /// An open store.
 pub(crate) struct Engine {
@@ -42,21 +44,24 @@ impl Engine {
     /// What could not be opened.
     pub(crate) async fn open(
         config: &StorageConfig,
+        keys: &StoreKeys,
         clock: &dyn Clock,
         entropy: &Arc<dyn Entropy>,
     ) -> Result<Self, Failure> {
         match &config.database {
-            None => Engine::open_embedded(config, clock, entropy).await,
-            Some(database) => Engine::open_postgres(config, database, clock, entropy).await,
+            None => Engine::open_embedded(config, keys, clock, entropy).await,
+            Some(database) => Engine::open_postgres(config, database, keys, clock, entropy).await,
         }
     }
 
     async fn open_embedded(
         config: &StorageConfig,
+        keys: &StoreKeys,
         clock: &dyn Clock,
         entropy: &Arc<dyn Entropy>,
     ) -> Result<Self, Failure> {
-        let store = open_folder(config).await?;
+        let store = open_folder(config, keys.sealer.clone()).await?;
+        bring_secrets_up_to_date(&store, keys).await?;
         if let Some(spool) = left_in_spool(config).await? {
             let folder = config.folder.join(SPOOL_FOLDER);
             tracing::error!(folder = %folder.display(), "accepted events wait here for the database; set DATABASE_URL");
@@ -72,6 +77,7 @@ impl Engine {
     async fn open_postgres(
         config: &StorageConfig,
         database: &DatabaseConfig,
+        keys: &StoreKeys,
         clock: &dyn Clock,
         entropy: &Arc<dyn Entropy>,
     ) -> Result<Self, Failure> {
@@ -87,7 +93,8 @@ impl Engine {
                 );
             }),
         };
-        let store = connect(database, clock, entropy).await?;
+        let store = connect(database, keys.sealer.clone(), clock, entropy).await?;
+        bring_secrets_up_to_date(&store, keys).await?;
         let instance = identity.id();
         let spool = folder.map(|folder| Spool::new(folder, store.clone()));
         let shared: Arc<dyn Store> = match &spool {
@@ -202,16 +209,20 @@ impl Spool {
 /// # Errors
 /// What is wrong with them.
 pub(crate) fn check(config: &StorageConfig) -> Result<(), Failure> {
-    config.database.as_ref().map_or(Ok(()), |database| options(database).check().map_err(unusable))
+    config.database.as_ref().map_or(Ok(()), |database| {
+        let sealer = closed(&(Arc::new(SystemEntropy) as _));
+        options(database, sealer).check().map_err(unusable)
+    })
 }
 
-fn options(database: &DatabaseConfig) -> PostgresOptions {
+fn options(database: &DatabaseConfig, sealer: Sealer) -> PostgresOptions {
     PostgresOptions {
         url: database.url.clone(),
         connections_max: database.connections_max,
         wait_max: database.wait_max,
         allow_unsafe: database.allow_unsafe,
         retention: Retention { events: database.event_retention, attempts: database.attempt_retention },
+        sealer,
     }
 }
 
@@ -243,8 +254,8 @@ impl Bare {
         entropy: &Arc<dyn Entropy>,
     ) -> Result<Self, Failure> {
         Ok(match &config.database {
-            None => Bare::Embedded(open_folder(config).await?),
-            Some(database) => Bare::Postgres(connect(database, clock, entropy).await?),
+            None => Bare::Embedded(open_folder(config, closed(entropy)).await?),
+            Some(database) => Bare::Postgres(connect(database, closed(entropy), clock, entropy).await?),
         })
     }
 
@@ -265,8 +276,31 @@ impl Bare {
     }
 }
 
-async fn open_folder(config: &StorageConfig) -> Result<SqliteStore, Failure> {
-    let options = SqliteOptions::new(config.folder.clone());
+/// For looking at a store without its secrets.
+fn closed(entropy: &Arc<dyn Entropy>) -> Sealer {
+    Sealer::new(Vec::new(), Arc::clone(entropy))
+}
+
+/// Makes sure that the secrets in the store can be read, and that they are sealed under the newest key.
+async fn bring_secrets_up_to_date(store: &dyn SealedStore, keys: &StoreKeys) -> Result<(), Failure> {
+    match sealing::bring_up_to_date(store, &keys.sealer).await {
+        Ok(0) => Ok(()),
+        Ok(endpoints) => {
+            tracing::info!(endpoints, "secrets are sealed under the present master key now");
+            Ok(())
+        }
+        Err(error @ SealingError::UnknownKey { .. }) => {
+            keys.forget_new();
+            let hint = "set KAPSEL_MASTER_KEY or KAPSEL_MASTER_KEY_FILE, or put the file master-key of the instance that \
+                        has it into the data folder";
+            Err(Failure::runtime("opening the secrets")(format!("{error}: {hint}").into()))
+        }
+        Err(error) => Err(Failure::runtime("opening the secrets")(error.into())),
+    }
+}
+
+async fn open_folder(config: &StorageConfig, sealer: Sealer) -> Result<SqliteStore, Failure> {
+    let options = SqliteOptions::new(config.folder.clone(), sealer);
     // Opening reads and may migrate: work for a thread that may block.
     let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
     opened
@@ -297,10 +331,12 @@ async fn open_spool(config: &StorageConfig, bytes_max: u64) -> Result<SqliteSpoo
 
 async fn connect(
     database: &DatabaseConfig,
+    sealer: Sealer,
     clock: &dyn Clock,
     entropy: &Arc<dyn Entropy>,
 ) -> Result<PostgresStore, Failure> {
-    PostgresStore::open(&options(database), Arc::clone(entropy), clock.now()).await.map_err(|error| match error {
+    PostgresStore::open(&options(database, sealer), Arc::clone(entropy), clock.now()).await.map_err(|error| match error
+    {
         error @ (OpenError::Url(_) | OpenError::Tls { .. }) => unusable(error),
         error => Failure::runtime("opening the database")(error.into()),
     })

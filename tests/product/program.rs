@@ -15,6 +15,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
 /// The operator key of every started program.
+pub const MASTER_KEY: &str = "6b61707365c0ffee6b61707365c0ffee6b61707365c0ffee6b61707365c0ffee";
 pub const OPERATOR_KEY: &str = "operator-key-of-the-tests-0123456789";
 /// Nothing that a test waits for takes this long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -109,6 +110,7 @@ impl Program {
             .env("KAPSEL_DATA_DIR", folder)
             .env("SERVER_ADDR", "127.0.0.1:0")
             .env("KAPSEL_OPERATOR_KEY", OPERATOR_KEY)
+            .env("KAPSEL_MASTER_KEY", MASTER_KEY)
             .env("RUST_LOG", "warn")
             .envs(settings.iter().copied())
             .stderr(log);

@@ -31,7 +31,7 @@ async fn main() {
     println!("{callers} callers, batches of {batch}, 1 KiB bodies, {endpoints} endpoints, {time:?} each");
     let (watcher, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
-    let options = PostgresOptions::new(url);
+    let options = PostgresOptions::new(url, test_harness::sealer());
     for part in Part::ALL {
         let store = PostgresStore::open(&options, Arc::new(SystemEntropy), SystemClock.now()).await.unwrap();
         let load = Arc::new(Load::new(Arc::new(store.clone()), endpoints, batch).await);

@@ -108,8 +108,13 @@ async fn compare(name: &str, short: &World, long: &World, rounds: usize, time: D
 
 impl World {
     async fn new(url: &str) -> Self {
-        let store =
-            PostgresStore::open(&PostgresOptions::new(url), Arc::new(SystemEntropy), SystemClock.now()).await.unwrap();
+        let store = PostgresStore::open(
+            &PostgresOptions::new(url, test_harness::sealer()),
+            Arc::new(SystemEntropy),
+            SystemClock.now(),
+        )
+        .await
+        .unwrap();
         let ids = IdGenerator::new(Arc::new(SystemEntropy));
         let instance = ids.next(SystemClock.now());
         let mut world = World { store, ids, healthy: Vec::new(), instance };

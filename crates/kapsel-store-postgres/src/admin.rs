@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kapsel_core::{Endpoint, EndpointId, EventId, TenantId, Timestamp};
-use kapsel_store::{AdminStore, ChangeSeq, EndpointChange, EventDetail, EventFilter, EventSummary, StoreError};
+use kapsel_core::{Endpoint, EndpointId, EventId, Sealer, TenantId, Timestamp};
+use kapsel_store::{
+    AdminStore, ChangeSeq, EndpointChange, EventDetail, EventFilter, EventSummary, StoreError, sealing,
+};
 
 use crate::error::Failure;
 use crate::events::{self, Cursor};
@@ -27,14 +29,14 @@ impl AdminStore for PostgresStore {
     }
 
     async fn endpoint_insert(&self, endpoint: Endpoint) -> Result<(), StoreError> {
-        let stored = StoredEndpoint::new(endpoint)?;
+        let stored = StoredEndpoint::new(endpoint, self.sealer())?;
         self.in_tenant(stored.endpoint.tenant_id, |session| async move { stored.insert(&session).await }).await
     }
 
     async fn endpoint_get(&self, tenant_id: TenantId, id: EndpointId) -> Result<Endpoint, StoreError> {
         let get = |session: Arc<Session>| async move {
             let row = session.query_opt(&sql::ENDPOINT_GET, &[&tenant_id.stored(), &id.stored()]).await?;
-            rows::endpoint(&row.ok_or(StoreError::NotFound)?)
+            rows::endpoint(&row.ok_or(StoreError::NotFound)?, self.sealer())
         };
         self.in_tenant(tenant_id, get).await
     }
@@ -49,13 +51,13 @@ impl AdminStore for PostgresStore {
         let after = after.unwrap_or(EndpointId::MIN).stored();
         let list = |session: Arc<Session>| async move {
             let rows = session.query(&sql::ENDPOINT_LIST, &[&tenant_id.stored(), &after, &stored(limit)]).await?;
-            rows.iter().map(rows::endpoint).collect()
+            rows.iter().map(|row| rows::endpoint(row, self.sealer())).collect()
         };
         self.in_tenant(tenant_id, list).await
     }
 
     async fn endpoint_update_if_version(&self, endpoint: Endpoint, expected_version: u64) -> Result<(), StoreError> {
-        let stored = StoredEndpoint::new(endpoint)?;
+        let stored = StoredEndpoint::new(endpoint, self.sealer())?;
         let tenant_id = stored.endpoint.tenant_id;
         self.in_tenant(tenant_id, |session| async move { stored.update(&session, expected_version).await }).await
     }
@@ -80,7 +82,7 @@ impl AdminStore for PostgresStore {
             let change = |row: &tokio_postgres::Row| {
                 let is_deleted: bool = get(row, 9)?;
                 let mut is_unreadable = false;
-                let endpoint = match rows::endpoint(row) {
+                let endpoint = match rows::endpoint(row, self.sealer()) {
                     _ if is_deleted => None,
                     Ok(endpoint) => Some(Box::new(endpoint)),
                     // One that cannot be read must not hold up the others.
@@ -143,10 +145,10 @@ struct StoredEndpoint {
 }
 
 impl StoredEndpoint {
-    fn new(endpoint: Endpoint) -> Result<Self, StoreError> {
+    fn new(endpoint: Endpoint, sealer: &Sealer) -> Result<Self, StoreError> {
         let unfit = |error| StoreError::corrupt("an endpoint that cannot be stored", error);
         let config = serde_json::to_string(&endpoint.config).map_err(unfit)?;
-        let secrets = endpoint.secrets.to_stored().map_err(unfit)?;
+        let secrets = sealing::seal(sealer, endpoint.tenant_id, endpoint.id, &endpoint.secrets)?;
         let version =
             i64::try_from(endpoint.version).map_err(|error| StoreError::corrupt("an endpoint's version", error))?;
         Ok(StoredEndpoint { endpoint, config, secrets, version })

@@ -34,6 +34,7 @@ mod pool;
 mod replay_step;
 mod replays;
 mod rows;
+mod secrets;
 mod session;
 mod settle;
 mod statements;

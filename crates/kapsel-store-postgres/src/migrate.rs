@@ -18,6 +18,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "0003_replays", sql: include_str!("../migrations/0003_replays.sql") },
     Migration { version: 4, name: "0004_attestation", sql: include_str!("../migrations/0004_attestation.sql") },
     Migration { version: 5, name: "0005_tenants", sql: include_str!("../migrations/0005_tenants.sql") },
+    Migration { version: 6, name: "0006_sealing", sql: include_str!("../migrations/0006_sealing.sql") },
 ];
 
 /// How often a definition is tried again that another instance was making at the same moment.

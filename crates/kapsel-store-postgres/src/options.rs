@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kapsel_core::Sealer;
 use kapsel_store::error::Cause;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_postgres::Config;
@@ -37,17 +38,20 @@ pub struct PostgresOptions {
     pub allow_unsafe: bool,
     /// How long events and attempts are kept.
     pub retention: Retention,
+    /// What the secrets of endpoints are sealed with.
+    pub sealer: Sealer,
 }
 
 impl PostgresOptions {
     /// The defaults for the database at `url`.
-    pub fn new(url: impl Into<String>) -> Self {
+    pub fn new(url: impl Into<String>, sealer: Sealer) -> Self {
         PostgresOptions {
             url: SecretString::from(url.into()),
             connections_max: 10,
             wait_max: Duration::from_secs(30),
             allow_unsafe: false,
             retention: Retention::default(),
+            sealer,
         }
     }
 
@@ -159,11 +163,11 @@ mod tests {
     use super::*;
 
     fn config(url: &str) -> Config {
-        PostgresOptions::new(url).connection().unwrap().0
+        PostgresOptions::new(url, test_harness::sealer()).connection().unwrap().0
     }
 
     fn problem(url: &str) -> String {
-        let error = PostgresOptions::new(url).check().unwrap_err();
+        let error = PostgresOptions::new(url, test_harness::sealer()).check().unwrap_err();
         assert!(!format!("{error} {error:?}").contains("geheim"), "{error:?}");
         format!("{error}: {}", std::error::Error::source(&error).map_or_else(String::new, ToString::to_string))
     }

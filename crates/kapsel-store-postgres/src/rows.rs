@@ -5,10 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::{
-    ApiKeyId, Attempt, AttemptId, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointSecrets, EndpointStatus,
-    Event, EventId, FailureKind, HeaderBlock, InstanceId, LogId, Outcome, ReplayId, ResponseHead, TenantId, Timestamp,
+    ApiKeyId, Attempt, AttemptId, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointStatus, Event, EventId,
+    FailureKind, HeaderBlock, InstanceId, LogId, Outcome, ReplayId, ResponseHead, Sealer, TenantId, Timestamp,
 };
-use kapsel_store::StoreError;
+use kapsel_store::{StoreError, sealing};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
@@ -136,14 +136,15 @@ pub(crate) fn claimed_event(row: &Row, delivery: DeliveryRef) -> Result<Event, F
 }
 
 /// The endpoint in the first columns of `endpoint_get` and its like.
-pub(crate) fn endpoint(row: &Row) -> Result<Endpoint, Failure> {
+pub(crate) fn endpoint(row: &Row, sealer: &Sealer) -> Result<Endpoint, Failure> {
+    let (id, tenant_id) = (id(row, 0)?, id(row, 1)?);
     let config: &str = get(row, 2)?;
     let secrets: &[u8] = get(row, 3)?;
     Ok(Endpoint {
-        id: id(row, 0)?,
-        tenant_id: id(row, 1)?,
+        id,
+        tenant_id,
         config: serde_json::from_str(config).map_err(|error| corrupt("an endpoint's configuration", error))?,
-        secrets: EndpointSecrets::from_stored(secrets).map_err(|error| corrupt("an endpoint's secrets", error))?,
+        secrets: sealing::open(sealer, tenant_id, id, secrets)?,
         status: endpoint_status(get(row, 4)?)?,
         created_at: time(row, 5)?,
         updated_at: time(row, 6)?,

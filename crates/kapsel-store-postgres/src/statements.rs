@@ -135,6 +135,9 @@ statements! {
     System LOG_LEASE_TAKE = "log_lease_take" (UUID, UUID, INT8, INT8) -> (UUID, TEXT, INT8, BYTEA, INT8, UUID, INT8, INT8, BYTEA, INT8);
     System LOG_PUBLISH = "log_publish" (UUID, INT8, INT8, BYTEA) -> ();
     System LOG_READ = "log_read" (UUID) -> (UUID, TEXT, INT8, BYTEA, INT8, UUID, INT8, INT8, BYTEA, INT8);
+    System MASTER_KEY_CLAIM = "master_key_claim" (TEXT) -> ();
+    System MASTER_KEY_READ = "master_key_read" () -> (TEXT);
+    System MASTER_KEY_REPLACE = "master_key_replace" (TEXT) -> ();
     System MIGRATION_INSERT = "migration_insert" (INT8, TEXT, BYTEA) -> ();
     System MIGRATION_LIST = "migration_list" () -> (INT8, TEXT, BYTEA);
     System MIGRATION_LOCK = "migration_lock" () -> (INT8);
@@ -171,6 +174,8 @@ statements! {
     Tenant REPLAY_LOCK = "replay_lock" (UUID, UUID) ->
         (UUID, UUID, UUID, TEXT, INT8, INT8, UUID, UUID, INT8, TEXT, INT8, BOOL, INT8, INT8, INT8, INT8, INT8, INT8, INT8);
     Tenant REPLAY_SET_STATE = "replay_set_state" (UUID, UUID, TEXT, INT8) -> ();
+    System SECRETS_LIST = "secrets_list" (UUID, INT8) -> (UUID, UUID, BYTEA);
+    Tenant SECRETS_REPLACE_IF_SAME = "secrets_replace_if_same" (UUID, UUID, BYTEA, BYTEA) -> ();
     System TENANT_CHANGES = "tenant_changes" (INT8, INT8) -> (UUID, TEXT, TEXT, INT8, INT8, INT8, INT8);
     System TENANT_DELETE = "tenant_delete" (UUID, INT8, INT8) -> ();
     System TENANT_GET = "tenant_get" (UUID) -> (UUID, TEXT, TEXT, INT8, INT8, INT8, INT8);

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use kapsel_core::{Entropy, TenantId, Timestamp};
+use kapsel_core::{Entropy, Sealer, TenantId, Timestamp};
 use kapsel_store::StoreError;
 
 use crate::connector::{Connector, Purpose};
@@ -44,6 +44,7 @@ struct Inner {
     lapse: Lapse,
     partitions: Mutex<PartitionReport>,
     retention: Retention,
+    sealer: Sealer,
 }
 
 impl std::fmt::Debug for Inner {
@@ -86,6 +87,7 @@ impl PostgresStore {
             lapse: Lapse::default(),
             partitions: Mutex::new(report),
             retention: options.retention,
+            sealer: options.sealer.clone(),
         }));
         // A role that cannot be taken on should be found now and not at the first request.
         store.in_tenant(TenantId::DEFAULT, |_| async { Ok(()) }).await.map_err(OpenError::api_role)?;
@@ -98,6 +100,10 @@ impl PostgresStore {
         for pool in [ingest, settle, claim, work, upkeep, api] {
             pool.close().await;
         }
+    }
+
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.0.sealer
     }
 
     pub(crate) fn ingest(&self) -> &Arc<Pool> {

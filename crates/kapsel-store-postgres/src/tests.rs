@@ -34,7 +34,8 @@ async fn migrated() -> Client {
     let name = fresh_database_name();
     let database = name.clone();
     tokio::task::spawn_blocking(move || shared().create_database(&database)).await.unwrap();
-    let options = PostgresOptions { connections_max: 3, ..PostgresOptions::new(shared().url(&name)) };
+    let options =
+        PostgresOptions { connections_max: 3, ..PostgresOptions::new(shared().url(&name), test_harness::sealer()) };
     let now = TestClock::new().now();
     PostgresStore::open(&options, Arc::new(SystemEntropy), now).await.unwrap().close().await;
     let (client, connection) = tokio_postgres::connect(&shared().url(&name), NoTls).await.unwrap();

@@ -33,7 +33,7 @@ async fn main() {
             Some(folder) => tempfile::tempdir_in(folder).unwrap(),
             None => tempfile::tempdir().unwrap(),
         };
-        let store = SqliteStore::open(SqliteOptions::new(parent.path())).unwrap();
+        let store = SqliteStore::open(SqliteOptions::new(parent.path(), test_harness::sealer())).unwrap();
         let load = Arc::new(Load::new(Arc::new(store.clone()), endpoints, batch).await);
         let cpu = writer_cpu();
         let report = load.run(part, callers, time).await;

@@ -1,9 +1,9 @@
 //! Managing endpoints, and the calls that look at events.
 
 use async_trait::async_trait;
-use kapsel_core::{Endpoint, EndpointId, EventId, TenantId, Timestamp};
+use kapsel_core::{Endpoint, EndpointId, EventId, Sealer, TenantId, Timestamp};
 use kapsel_store::{
-    AdminStore, ChangeSeq, EndpointChange, EventDetail, EventFilter, EventSummary, StatusSet, StoreError,
+    AdminStore, ChangeSeq, EndpointChange, EventDetail, EventFilter, EventSummary, StatusSet, StoreError, sealing,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -25,16 +25,17 @@ impl AdminStore for SqliteStore {
     }
 
     async fn endpoint_insert(&self, endpoint: Endpoint) -> Result<(), StoreError> {
-        let stored = StoredEndpoint::new(endpoint)?;
+        let stored = StoredEndpoint::new(endpoint, self.sealer())?;
         self.writer().write(Kind::MayRefuse, Weight::ROW, move |connection| stored.insert(connection)).await
     }
 
     async fn endpoint_get(&self, tenant_id: TenantId, id: EndpointId) -> Result<Endpoint, StoreError> {
+        let sealer = self.sealer().clone();
         let get = move |connection: &Connection| {
             let mut statement = connection.prepare_cached(sql::ENDPOINT_GET)?;
             let mut rows = statement.query(params![tenant_id.as_bytes(), id.as_bytes()])?;
             let row = rows.next()?.ok_or(StoreError::NotFound)?;
-            rows::endpoint(row)
+            rows::endpoint(row, &sealer)
         };
         self.readers().read(get).await
     }
@@ -47,12 +48,13 @@ impl AdminStore for SqliteStore {
     ) -> Result<Vec<Endpoint>, StoreError> {
         // Empty bytes come before every id.
         let after: Vec<u8> = after.map(|id| id.as_bytes().to_vec()).unwrap_or_default();
+        let sealer = self.sealer().clone();
         let list = move |connection: &Connection| {
             let mut statement = connection.prepare_cached(sql::ENDPOINT_LIST)?;
             let mut rows = statement.query(params![tenant_id.as_bytes(), after, stored(limit)])?;
             let mut endpoints = Vec::new();
             while let Some(row) = rows.next()? {
-                endpoints.push(rows::endpoint(row)?);
+                endpoints.push(rows::endpoint(row, &sealer)?);
             }
             Ok(endpoints)
         };
@@ -60,7 +62,7 @@ impl AdminStore for SqliteStore {
     }
 
     async fn endpoint_update_if_version(&self, endpoint: Endpoint, expected_version: u64) -> Result<(), StoreError> {
-        let stored = StoredEndpoint::new(endpoint)?;
+        let stored = StoredEndpoint::new(endpoint, self.sealer())?;
         self.writer()
             .write(Kind::MayRefuse, Weight::ROW, move |connection| stored.update(connection, expected_version))
             .await
@@ -80,6 +82,7 @@ impl AdminStore for SqliteStore {
     }
 
     async fn endpoint_changes(&self, since: ChangeSeq, limit: usize) -> Result<Vec<EndpointChange>, StoreError> {
+        let sealer = self.sealer().clone();
         let read = move |connection: &Connection| {
             let mut statement = connection.prepare_cached(sql::ENDPOINT_CHANGES)?;
             let mut rows = statement.query(params![since.0, stored(limit)])?;
@@ -87,7 +90,7 @@ impl AdminStore for SqliteStore {
             while let Some(row) = rows.next()? {
                 let is_deleted: bool = row.get(10)?;
                 let mut is_unreadable = false;
-                let endpoint = match rows::endpoint(row) {
+                let endpoint = match rows::endpoint(row, &sealer) {
                     _ if is_deleted => None,
                     Ok(endpoint) => Some(Box::new(endpoint)),
                     // One that cannot be read must not hold up the others.
@@ -151,10 +154,10 @@ struct StoredEndpoint {
 }
 
 impl StoredEndpoint {
-    fn new(endpoint: Endpoint) -> Result<Self, StoreError> {
+    fn new(endpoint: Endpoint, sealer: &Sealer) -> Result<Self, StoreError> {
         let unfit = |error| StoreError::corrupt("an endpoint that cannot be stored", error);
         let config = serde_json::to_string(&endpoint.config).map_err(unfit)?;
-        let secrets = endpoint.secrets.to_stored().map_err(unfit)?;
+        let secrets = sealing::seal(sealer, endpoint.tenant_id, endpoint.id, &endpoint.secrets)?;
         let version = to_stored_version(endpoint.version)?;
         Ok(StoredEndpoint { endpoint, config, secrets, version })
     }

@@ -34,6 +34,7 @@ mod readers;
 mod replay_step;
 mod replays;
 mod rows;
+mod secrets;
 mod spool;
 mod statements;
 mod stats;

@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::{
-    ApiKeyId, Attempt, AttemptId, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointSecrets, EndpointStatus,
-    Event, EventId, HeaderBlock, InstanceId, LogId, Outcome, ReplayId, ResponseHead, TenantId, Timestamp,
+    ApiKeyId, Attempt, AttemptId, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointStatus, Event, EventId,
+    HeaderBlock, InstanceId, LogId, Outcome, ReplayId, ResponseHead, Sealer, TenantId, Timestamp,
 };
-use kapsel_store::StoreError;
 use kapsel_store::error::Cause;
+use kapsel_store::{StoreError, sealing};
 use kapsel_verification::{Hash, leaf_hash};
 use rusqlite::Row;
 
@@ -112,15 +112,16 @@ pub(crate) fn event(row: &Row<'_>, tenant_id: TenantId, event_id: EventId) -> Re
 }
 
 /// The endpoint in the first columns of `endpoint_get` and its like.
-pub(crate) fn endpoint(row: &Row<'_>) -> Result<Endpoint, Failure> {
+pub(crate) fn endpoint(row: &Row<'_>, sealer: &Sealer) -> Result<Endpoint, Failure> {
+    let (id, tenant_id) = (id(row, 0)?, id(row, 1)?);
     let config = row.get_ref(2)?.as_bytes().map_err(|error| corrupt("an endpoint's configuration", error))?;
     let secrets = row.get_ref(3)?.as_blob().map_err(|error| corrupt("an endpoint's secrets", error))?;
     let version: i64 = row.get(8)?;
     Ok(Endpoint {
-        id: id(row, 0)?,
-        tenant_id: id(row, 1)?,
+        id,
+        tenant_id,
         config: serde_json::from_slice(config).map_err(|error| corrupt("an endpoint's configuration", error))?,
-        secrets: EndpointSecrets::from_stored(secrets).map_err(|error| corrupt("an endpoint's secrets", error))?,
+        secrets: sealing::open(sealer, tenant_id, id, secrets)?,
         status: endpoint_status(row.get(5)?)?,
         created_at: time(row, 6)?,
         updated_at: time(row, 7)?,

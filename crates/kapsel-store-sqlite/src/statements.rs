@@ -104,6 +104,9 @@ statements! {
     System LOG_LEASE_TAKE = "log_lease_take" (4) -> ();
     System LOG_PUBLISH = "log_publish" (4) -> ();
     System LOG_READ = "log_read" (1) -> (BLOB, TEXT, INTEGER, BLOB, INTEGER, BLOB, INTEGER, INTEGER, BLOB, INTEGER);
+    System MASTER_KEY_CLAIM = "master_key_claim" (1) -> ();
+    System MASTER_KEY_READ = "master_key_read" (0) -> (TEXT);
+    System MASTER_KEY_REPLACE = "master_key_replace" (1) -> ();
     System MIGRATION_INSERT = "migration_insert" (3) -> ();
     System MIGRATION_LIST = "migration_list" (0) -> (INTEGER, TEXT, BLOB);
     System MIGRATION_TABLE = "migration_table" (0) -> ();
@@ -137,6 +140,8 @@ statements! {
         (BLOB, BLOB, BLOB, TEXT, INTEGER, INTEGER, BLOB, BLOB, INTEGER, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER,
         INTEGER, INTEGER, INTEGER, INTEGER);
     Tenant REPLAY_SET_STATE = "replay_set_state" (4) -> ();
+    System SECRETS_LIST = "secrets_list" (2) -> (BLOB, BLOB, BLOB);
+    Tenant SECRETS_REPLACE_IF_SAME = "secrets_replace_if_same" (4) -> ();
     System SPOOL_EXISTS = "spool_exists" (1) -> (EXPRESSION);
     System SPOOL_INSERT = "spool_insert" (13) -> ();
     System SPOOL_KEY_FIND = "spool_key_find" (2) -> (BLOB, BLOB, INTEGER);

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use kapsel_core::Sealer;
+
 use crate::connection::WriterSource;
 use crate::folder::DataFolder;
 use crate::idempotency::Position;
@@ -27,12 +29,14 @@ pub struct SqliteOptions {
     pub readers_max: u32,
     /// Memory for pages that the writing connection keeps, in bytes. It should hold what one transaction changes.
     pub writer_cache_bytes: usize,
+    /// What the secrets of endpoints are sealed with.
+    pub sealer: Sealer,
 }
 
 impl SqliteOptions {
     /// The defaults, with the data in `folder`.
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
-        SqliteOptions { folder: folder.into(), readers_max: 4, writer_cache_bytes: 16 * 1024 * 1024 }
+    pub fn new(folder: impl Into<PathBuf>, sealer: Sealer) -> Self {
+        SqliteOptions { folder: folder.into(), readers_max: 4, writer_cache_bytes: 16 * 1024 * 1024, sealer }
     }
 }
 
@@ -49,6 +53,7 @@ struct Inner {
     readers: Arc<Readers>,
     counters: Arc<Counters>,
     prune_position: Mutex<Position>,
+    sealer: Sealer,
     #[cfg(test)]
     faults: crate::faults::Faults,
 }
@@ -74,6 +79,7 @@ impl SqliteStore {
             readers,
             counters,
             prune_position,
+            sealer: options.sealer,
             #[cfg(test)]
             faults,
         };
@@ -90,6 +96,10 @@ impl SqliteStore {
     /// What the writer did so far.
     pub fn stats(&self) -> WriteStats {
         self.0.counters.stats()
+    }
+
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.0.sealer
     }
 
     pub(crate) fn writer(&self) -> &Writer {

@@ -26,6 +26,7 @@ pub mod ingest;
 pub mod memory;
 pub mod replay;
 pub mod schema;
+pub mod sealing;
 pub mod spool;
 pub mod standing;
 pub mod tenant;

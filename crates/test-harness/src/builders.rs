@@ -1,5 +1,7 @@
 //! Endpoints and events that are fine as they are, with the one thing changed that a test is about.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use kapsel_core::endpoint::{
     DISABLE_AFTER_SECONDS_DEFAULT, MAX_IN_FLIGHT_DEFAULT, SigningSecret, TIMEOUT_SECONDS_DEFAULT,
@@ -8,15 +10,24 @@ use kapsel_core::idempotency::IdempotencyPolicy;
 use kapsel_core::signature::VerificationScheme;
 use kapsel_core::{
     ApiKey, ApiKeyId, Attempt, CircuitPolicy, Endpoint, EndpointConfig, EndpointId, EndpointSecrets, EndpointStatus,
-    Entropy, Event, EventId, HeaderBlock, KeySecret, Leaf, LogId, RetryPolicy, Scope, TenantId, Timestamp,
+    Entropy, Event, EventId, HeaderBlock, KeySecret, Leaf, LogId, MasterKey, RetryPolicy, Scope, Sealer, SystemEntropy,
+    TenantId, Timestamp,
 };
 use sha2::{Digest, Sha256};
+
+use crate::SeededEntropy;
 
 /// The signing secret of built endpoints (vector A of the Standard Webhooks libraries' tests).
 pub const SIGNING_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// The log that the leaves of [`leaf_of`] are for.
 pub const LOG_ID: LogId = LogId::from_bytes([0x10; 16]);
+
+/// Seals under a key that every test knows.
+pub fn sealer() -> Sealer {
+    let key = MasterKey::generate(&SeededEntropy::new(0x5ea1));
+    Sealer::new(vec![key], Arc::new(SystemEntropy))
+}
 
 /// A key of `tenant_id` that may read and write, as it is stored and as its owner has it.
 pub fn api_key(id: ApiKeyId, tenant_id: TenantId, now: Timestamp, entropy: &dyn Entropy) -> (ApiKey, KeySecret) {

@@ -16,7 +16,7 @@ pub mod destination;
 pub mod entropy;
 pub mod postgres;
 
-pub use builders::{EndpointBuilder, EventBuilder};
+pub use builders::{EndpointBuilder, EventBuilder, sealer};
 pub use clock::{TestClock, TokioClock};
 pub use destination::{Answer, Behaviour, Certificate, Destination, Received, Step};
 pub use entropy::SeededEntropy;

@@ -96,3 +96,23 @@ async fn a_data_folder_has_one_owner_beside_a_database_too() {
     let second = Program::start_with(folder.path(), &[("DATABASE_URL", &url)]).await;
     assert!(second.terminate().await.success());
 }
+
+/// Instances that share a database share the key of its secrets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_instance_needs_the_master_key_of_the_first() {
+    let database = Database::shared().await;
+    let (one, two) = (folder(), folder());
+    let url = database.url();
+    let own_key = ("KAPSEL_MASTER_KEY", "");
+    let first = Program::start_with(one.path(), &[("DATABASE_URL", &url), own_key]).await;
+    let said = refusal(two.path(), &url, &[]).await;
+    // The log may have a word of the driver's in front.
+    let reason = said.trim_end().lines().last().unwrap();
+    names(reason, &["opening the secrets", "master key", "which is not configured", "KAPSEL_MASTER_KEY"]);
+
+    std::fs::copy(one.path().join("master-key"), two.path().join("master-key")).unwrap();
+    let second = Program::start_with(two.path(), &[("DATABASE_URL", &url), own_key]).await;
+    for program in [first, second] {
+        assert!(program.terminate().await.success());
+    }
+}

@@ -92,7 +92,9 @@ mod tests {
         assert_eq!(read(&json!({}), Some(&present)).unwrap(), present);
 
         let renamed = read(&json!({"name": "other"}), Some(&present)).unwrap();
-        assert_eq!(renamed, TenantConfig { name: "other".to_owned(), ..present.clone() });
+        let expected = TenantConfig { name: "other".to_owned(), ..present };
+        assert_eq!(renamed, expected);
+        let present = TenantConfig { name: "acme".to_owned(), ..expected };
         // The limits are one field: they are replaced as a whole.
         let other = read(&json!({"limits": {"endpoints_max": 4}}), Some(&present)).unwrap();
         let own_limits = TenantLimits { endpoints_max: Some(4), ..TenantLimits::default() };

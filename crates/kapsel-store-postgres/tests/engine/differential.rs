@@ -13,7 +13,7 @@ const STEPS: usize = 500;
 
 async fn compare(seed: u64) {
     let folder = tempfile::tempdir().unwrap();
-    let sqlite = SqliteStore::open(SqliteOptions::new(folder.path())).unwrap();
+    let sqlite = SqliteStore::open(SqliteOptions::new(folder.path(), test_harness::sealer())).unwrap();
     let postgres = fresh_store().await;
     let engines: [(&str, Arc<dyn Store>); 3] = [
         ("memory", Arc::new(MemoryStore::new())),

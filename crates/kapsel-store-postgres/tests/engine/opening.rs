@@ -235,3 +235,13 @@ async fn somebody_else_than_the_owner_of_the_tables_is_refused() {
     let (error, words) = refusal(&options_at(shared().url_for("stranger", "geheim", &database))).await;
     assert!(matches!(error, OpenError::Rights { .. }) && words.contains("connect as their owner"), "{words}");
 }
+
+#[tokio::test]
+async fn secrets_are_sealed() {
+    let database = migrated_database().await;
+    let open = async |sealer| {
+        let options = PostgresOptions { sealer, ..options(shared(), &database) };
+        crate::support::open(&options).await.unwrap()
+    };
+    kapsel_store::contract::sealing::secrets_are_sealed(open, PostgresStore::close).await;
+}

@@ -68,7 +68,11 @@ pub(crate) fn options(cluster: &PostgresCluster, database: &str) -> PostgresOpti
 }
 
 pub(crate) fn options_at(url: String) -> PostgresOptions {
-    PostgresOptions { connections_max: 7, wait_max: Duration::ZERO, ..PostgresOptions::new(url) }
+    PostgresOptions {
+        connections_max: 7,
+        wait_max: Duration::ZERO,
+        ..PostgresOptions::new(url, test_harness::sealer())
+    }
 }
 
 pub(crate) async fn open(options: &PostgresOptions) -> Result<PostgresStore, OpenError> {

@@ -26,7 +26,7 @@ impl World {
     /// A fresh store with one endpoint.
     pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(SqliteOptions::new(folder.path())).unwrap();
+        let store = SqliteStore::open(SqliteOptions::new(folder.path(), test_harness::sealer())).unwrap();
         let clock = TestClock::new();
         let ids = IdGenerator::new(Arc::new(SeededEntropy::new(1)));
         let id: EndpointId = ids.next(clock.now());

@@ -8,7 +8,7 @@ use kapsel_store_sqlite::{SqliteOptions, SqliteStore};
 
 fn fresh() -> Ready<Fixture> {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(SqliteOptions::new(folder.path())).unwrap();
+    let store = SqliteStore::open(SqliteOptions::new(folder.path(), test_harness::sealer())).unwrap();
     ready(Fixture::keeping(Arc::new(store), folder))
 }
 

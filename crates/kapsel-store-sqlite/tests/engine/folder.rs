@@ -21,7 +21,7 @@ use test_harness::builders::leaf_of;
 use test_harness::{EndpointBuilder, EventBuilder, TestClock};
 
 fn open(folder: &Path) -> Result<SqliteStore, OpenError> {
-    SqliteStore::open(SqliteOptions::new(folder))
+    SqliteStore::open(SqliteOptions::new(folder, test_harness::sealer()))
 }
 
 struct World {
@@ -190,4 +190,11 @@ async fn something_else_than_a_database_is_refused() {
 
 fn change(folder: &Path, statement: &str) {
     rusqlite::Connection::open(folder.join("kapsel.db")).unwrap().execute_batch(statement).unwrap();
+}
+
+#[tokio::test]
+async fn secrets_are_sealed() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = async |sealer| SqliteStore::open(SqliteOptions::new(folder.path(), sealer)).unwrap();
+    kapsel_store::contract::sealing::secrets_are_sealed(open, SqliteStore::close).await;
 }

@@ -38,6 +38,7 @@ pub mod load;
 pub mod pages;
 pub mod replay;
 pub mod replay_steps;
+pub mod sealing;
 pub mod settle;
 pub mod tenant_admin;
 pub mod tenants;
