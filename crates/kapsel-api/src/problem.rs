@@ -287,6 +287,13 @@ pub(crate) fn created(path: &str, body: &impl Serialize) -> Response {
     response
 }
 
+/// An answer that says that `body` was taken on and is found under `path`.
+pub(crate) fn accepted(path: &str, body: &impl Serialize) -> Response {
+    let mut response = json(Reply::Accepted, body);
+    response.headers_mut().extend(HeaderValue::try_from(path).ok().map(|path| (LOCATION, path)));
+    response
+}
+
 /// An answer with these bytes as its body.
 pub(crate) fn bytes(media_type: HeaderValue, bytes: Bytes) -> Response {
     let mut response = Response::new(Body::from(bytes));

@@ -71,6 +71,12 @@ macro_rules! id {
                 self.0.as_bytes()
             }
 
+            /// The largest id below this one; the smallest has none and stays.
+            #[must_use]
+            pub const fn predecessor(self) -> Self {
+                $name(Uuid::from_u128(self.0.as_u128().saturating_sub(1)))
+            }
+
             /// The smallest id that could have been made at `time`: where a range by time begins.
             pub fn lower_bound(time: Timestamp) -> Self {
                 let millis = u64::try_from(time.unix_millis()).unwrap_or(0);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kapsel_core::{Endpoint, EndpointId, EventId, Sealer, TenantId, Timestamp};
+use kapsel_core::{Endpoint, EndpointId, Event, EventId, Sealer, TenantId, Timestamp};
 use kapsel_store::{
     AdminStore, ChangeSeq, EndpointChange, EventDetail, EventFilter, EventSummary, StoreError, sealing,
 };
@@ -128,6 +128,10 @@ impl AdminStore for PostgresStore {
                 return Ok(found);
             }
         }
+    }
+
+    async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError> {
+        self.in_tenant(tenant_id, |session| async move { events::read(&session, tenant_id, id).await }).await
     }
 
     async fn event_requeue(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError> {

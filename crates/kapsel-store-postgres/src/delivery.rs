@@ -152,7 +152,7 @@ async fn claim(session: &Session, now: Timestamp, request: &ClaimRequest) -> Res
     for row in &rows {
         let delivery =
             DeliveryRef { tenant_id: id(row, 0)?, event_id: id(row, 1)?, id: id(row, 2)?, endpoint_id: id(row, 3)? };
-        match rows::claimed_event(row, delivery) {
+        match rows::event(row, 6, delivery.tenant_id, delivery.event_id) {
             Ok(event) => complete.push(ClaimedDelivery {
                 delivery,
                 event: Arc::new(event),

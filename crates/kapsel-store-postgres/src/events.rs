@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use kapsel_core::{DeliveryId, DeliveryState, EndpointId, EventId, TenantId, Timestamp};
+use kapsel_core::{DeliveryId, DeliveryState, EndpointId, Event, EventId, TenantId, Timestamp};
 use kapsel_store::standing::Standing;
 use kapsel_store::{Candidates, DeliveryDetail, EventDetail, EventFilter, EventSummary, StoreError};
 use kapsel_verification::leaf_hash;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::error::{Failure, corrupt};
 use crate::rows::{self, StoredId, id, stored, text_of_bytes, time};
 use crate::session::{Parameters, Session};
-use crate::statements as sql;
+use crate::statements::{self as sql, Statement};
 use crate::status;
 
 /// How many events are looked at in one go when a filter passes only some of them.
@@ -44,6 +44,12 @@ pub(crate) async fn get(
     let leaf_hash_of = |row| Ok(rows::bytes_opt(row, 13)?.as_deref().map(leaf_hash));
     let leaf_hashes = rows.iter().map(leaf_hash_of).collect::<Result<_, Failure>>()?;
     Ok(EventDetail { summary, deliveries, attempts, leaf_hashes })
+}
+
+/// One event as it came in.
+pub(crate) async fn read(session: &Session, tenant_id: TenantId, event_id: EventId) -> Result<Event, Failure> {
+    let row = session.query_opt(&sql::EVENT_READ, &[&tenant_id.stored(), &event_id.stored()]).await?;
+    rows::event(&row.ok_or(StoreError::NotFound)?, 0, tenant_id, event_id)
 }
 
 /// What the row of an event says, its body aside.
@@ -94,24 +100,25 @@ pub(crate) async fn heads(
     rows.iter().map(head).collect()
 }
 
-/// A part of a list: where it begins, going down, and where it has to end.
+/// A list that is read in parts: what is left of it lies between two ids.
 #[derive(Debug, Clone)]
 pub(crate) struct Cursor {
     tenant_id: TenantId,
     filter: EventFilter,
     now: Timestamp,
-    from: EventId,
-    /// Events below this one come next.
-    below: EventId,
+    /// From here on, or where the list goes from old to new, behind this.
+    low: EventId,
+    /// Below this.
+    high: EventId,
 }
 
 impl Cursor {
     /// The beginning of the list that `filter` describes.
     pub(crate) fn new(tenant_id: TenantId, filter: EventFilter, now: Timestamp) -> Self {
         // No event has the largest id.
-        let below = filter.end_id().unwrap_or(EventId::MAX);
-        let from = filter.lowest_id();
-        Cursor { tenant_id, filter, now, from, below }
+        let high = filter.end_id().unwrap_or(EventId::MAX);
+        let low = if filter.is_oldest_first() { filter.passed_id() } else { filter.lowest_id() };
+        Cursor { tenant_id, filter, now, low, high }
     }
 
     /// Looks at the next events and appends those that pass the filter, until `events` holds `limit`. False at the end
@@ -123,7 +130,11 @@ impl Cursor {
         events: &mut Vec<EventSummary>,
     ) -> Result<bool, Failure> {
         let page = if self.filter.status.is_all() { (limit - events.len()).min(PAGE) } else { PAGE };
-        let ids = self.next_ids(session, page).await?;
+        let (candidates, range) = (self.filter.candidates(), (self.low, self.high));
+        let ids = match self.filter.is_oldest_first() {
+            true => ids_oldest_first(session, self.tenant_id, candidates, range, page).await?,
+            false => ids_newest_first(session, self.tenant_id, candidates, range, page).await?,
+        };
         let mut standings = status::read(session, self.tenant_id, &ids, self.now).await?;
         let mut heads = heads(session, self.tenant_id, &ids).await?;
         for event_id in ids.iter().copied().map(EventId::from) {
@@ -137,30 +148,67 @@ impl Cursor {
             }
         }
         let Some(last) = ids.last() else { return Ok(false) };
-        self.below = EventId::from(*last);
+        match self.filter.is_oldest_first() {
+            true => self.low = EventId::from(*last),
+            false => self.high = EventId::from(*last),
+        }
         Ok(ids.len() == page && events.len() < limit)
     }
+}
 
-    /// The next events that can pass the filter.
-    async fn next_ids(&self, session: &Session, page: usize) -> Result<Vec<Uuid>, Failure> {
-        let (tenant_id, from, below, page) =
-            (self.tenant_id.stored(), self.from.stored(), self.below.stored(), stored(page));
-        let statement = match self.filter.candidates() {
-            Candidates::OfEndpoint(endpoint_id) => {
-                let endpoint_id = endpoint_id.stored();
-                let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-                    [&tenant_id, &from, &below, &page, &endpoint_id];
-                let rows = session.query(&sql::EVENT_IDS_OF_ENDPOINT, &parameters).await?;
-                return rows.iter().map(|row| rows::get(row, 0)).collect();
-            }
-            Candidates::OfTenant => &sql::EVENT_IDS_OF_TENANT,
-            Candidates::Undelivered => &sql::EVENT_IDS_UNDELIVERED,
-            Candidates::Queued => &sql::EVENT_IDS_QUEUED,
-            Candidates::GivenUp => &sql::EVENT_IDS_GIVEN_UP,
-        };
-        let rows = session.query(statement, &[&tenant_id, &from, &below, &page]).await?;
-        rows.iter().map(|row| rows::get(row, 0)).collect()
-    }
+/// The ids of events that can pass, from the first of `range` on and below its second.
+async fn ids_newest_first(
+    session: &Session,
+    tenant_id: TenantId,
+    candidates: Candidates,
+    range: (EventId, EventId),
+    limit: usize,
+) -> Result<Vec<Uuid>, Failure> {
+    let statement = match candidates {
+        Candidates::OfEndpoint(_) => &sql::EVENT_IDS_OF_ENDPOINT,
+        Candidates::OfTenant => &sql::EVENT_IDS_OF_TENANT,
+        Candidates::Undelivered => &sql::EVENT_IDS_UNDELIVERED,
+        Candidates::Queued => &sql::EVENT_IDS_QUEUED,
+        Candidates::GivenUp => &sql::EVENT_IDS_GIVEN_UP,
+    };
+    ids(session, statement, tenant_id, candidates, range, limit).await
+}
+
+/// The ids of events that can pass, behind the first of `range` and below its second.
+pub(crate) async fn ids_oldest_first(
+    session: &Session,
+    tenant_id: TenantId,
+    candidates: Candidates,
+    range: (EventId, EventId),
+    limit: usize,
+) -> Result<Vec<Uuid>, Failure> {
+    let statement = match candidates {
+        Candidates::OfEndpoint(_) => &sql::EVENT_IDS_OF_ENDPOINT_OLDEST_FIRST,
+        Candidates::OfTenant => &sql::EVENT_IDS_OF_TENANT_OLDEST_FIRST,
+        Candidates::Undelivered => &sql::EVENT_IDS_UNDELIVERED_OLDEST_FIRST,
+        Candidates::Queued => &sql::EVENT_IDS_QUEUED_OLDEST_FIRST,
+        Candidates::GivenUp => &sql::EVENT_IDS_GIVEN_UP_OLDEST_FIRST,
+    };
+    ids(session, statement, tenant_id, candidates, range, limit).await
+}
+
+async fn ids(
+    session: &Session,
+    statement: &'static Statement,
+    tenant_id: TenantId,
+    candidates: Candidates,
+    (low, high): (EventId, EventId),
+    limit: usize,
+) -> Result<Vec<Uuid>, Failure> {
+    let (tenant_id, low, high, limit) = (tenant_id.stored(), low.stored(), high.stored(), stored(limit));
+    let rows = match candidates {
+        Candidates::OfEndpoint(endpoint_id) => {
+            let parameters: &Parameters<'_> = &[&tenant_id, &low, &high, &limit, &endpoint_id.stored()];
+            session.query(statement, parameters).await?
+        }
+        _ => session.query(statement, &[&tenant_id, &low, &high, &limit]).await?,
+    };
+    rows.iter().map(|row| rows::get(row, 0)).collect()
 }
 
 /// Queues every delivery of an event anew. All or nothing: the transaction around it is rolled back where one refuses.

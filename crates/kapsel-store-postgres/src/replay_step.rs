@@ -5,13 +5,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use kapsel_core::{DeliveryState, EndpointId, EventId, ReplayState, TenantId, Timestamp};
 use kapsel_store::standing::Standing;
-use kapsel_store::{Candidates, Replay, ReplayPage, ReplayScan, ReplayStep};
+use kapsel_store::{Replay, ReplayPage, ReplayScan, ReplayStep};
 use uuid::Uuid;
 
 use crate::error::Failure;
 use crate::events;
 use crate::replays::{self, stored_count};
-use crate::rows::{self, StoredId, id, stored};
+use crate::rows::{StoredId, id};
 use crate::session::{Parameters, Session};
 use crate::statements as sql;
 use crate::status;
@@ -23,7 +23,9 @@ const LOOKS_MAX: usize = 256;
 /// Looks at the next events of a range.
 pub(crate) async fn scan(session: &Session, now: Timestamp, scan: &ReplayScan) -> Result<ReplayPage, Failure> {
     let filter = scan.as_filter();
-    let candidates = candidates(session, scan, filter.candidates()).await?;
+    let range = (scan.range.after, scan.range.end);
+    let candidates =
+        events::ids_oldest_first(session, scan.tenant_id, filter.candidates(), range, scan.looks_max).await?;
     let mut page = ReplayPage { event_ids: Vec::new(), looked_up_to: scan.range.after, is_end: false };
     for ids in candidates.chunks(scan.matches_max.saturating_mul(2).clamp(LOOKS_MIN, LOOKS_MAX)) {
         let heads = events::heads(session, scan.tenant_id, ids).await?;
@@ -43,25 +45,6 @@ pub(crate) async fn scan(session: &Session, now: Timestamp, scan: &ReplayScan) -
     }
     page.is_end = candidates.len() < scan.looks_max;
     Ok(page)
-}
-
-/// The next events that can fit.
-async fn candidates(session: &Session, scan: &ReplayScan, candidates: Candidates) -> Result<Vec<Uuid>, Failure> {
-    let (tenant_id, after, end, limit) =
-        (scan.tenant_id.stored(), scan.range.after.stored(), scan.range.end.stored(), stored(scan.looks_max));
-    let statement = match candidates {
-        Candidates::OfEndpoint(endpoint_id) => {
-            let parameters: &Parameters<'_> = &[&tenant_id, &after, &end, &limit, &endpoint_id.stored()];
-            let rows = session.query(&sql::REPLAY_IDS_OF_ENDPOINT, parameters).await?;
-            return rows.iter().map(|row| rows::get(row, 0)).collect();
-        }
-        Candidates::OfTenant => &sql::REPLAY_IDS_OF_TENANT,
-        Candidates::Undelivered => &sql::REPLAY_IDS_UNDELIVERED,
-        Candidates::Queued => &sql::REPLAY_IDS_QUEUED,
-        Candidates::GivenUp => &sql::REPLAY_IDS_GIVEN_UP,
-    };
-    let rows = session.query(statement, &[&tenant_id, &after, &end, &limit]).await?;
-    rows.iter().map(|row| rows::get(row, 0)).collect()
 }
 
 /// Makes a step, unless the stored version of the job is another one. In a transaction that sees what others commit: the

@@ -121,17 +121,17 @@ pub(crate) fn stored_text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// The event of a claimed delivery from the last columns of `delivery_claim_due`.
-pub(crate) fn claimed_event(row: &Row, delivery: DeliveryRef) -> Result<Event, Failure> {
+/// The event in the columns of `event_read`, which in `delivery_claim_due` stand from `first` on.
+pub(crate) fn event(row: &Row, first: usize, tenant_id: TenantId, event_id: EventId) -> Result<Event, Failure> {
     Ok(Event {
-        id: delivery.event_id,
-        tenant_id: delivery.tenant_id,
-        endpoint_id: id(row, 6)?,
-        received_at: time(row, 7)?,
-        idempotency_key: text_of_bytes(row, 8)?,
-        headers: headers(row, 9)?,
-        body_sha256: hash(row, 10)?,
-        body: bytes(row, 11)?,
+        id: event_id,
+        tenant_id,
+        endpoint_id: id(row, first)?,
+        received_at: time(row, first + 1)?,
+        idempotency_key: text_of_bytes(row, first + 2)?,
+        headers: headers(row, first + 3)?,
+        body_sha256: hash(row, first + 4)?,
+        body: bytes(row, first + 5)?,
     })
 }
 

@@ -98,15 +98,21 @@ statements! {
     System EVENT_EXISTS = "event_exists" (UUID_ARRAY, UUID_ARRAY) -> (UUID);
     Tenant EVENT_HEAD = "event_head" (UUID, UUID_ARRAY) -> (UUID, UUID, INT8, TEXT, INT8, BYTEA);
     Tenant EVENT_IDS_GIVEN_UP = "event_ids_given_up" (UUID, UUID, UUID, INT8) -> (UUID);
+    Tenant EVENT_IDS_GIVEN_UP_OLDEST_FIRST = "event_ids_given_up_oldest_first" (UUID, UUID, UUID, INT8) -> (UUID);
     Tenant EVENT_IDS_OF_ENDPOINT = "event_ids_of_endpoint" (UUID, UUID, UUID, INT8, UUID) -> (UUID);
+    Tenant EVENT_IDS_OF_ENDPOINT_OLDEST_FIRST = "event_ids_of_endpoint_oldest_first" (UUID, UUID, UUID, INT8, UUID) -> (UUID);
     Tenant EVENT_IDS_OF_TENANT = "event_ids_of_tenant" (UUID, UUID, UUID, INT8) -> (UUID);
+    Tenant EVENT_IDS_OF_TENANT_OLDEST_FIRST = "event_ids_of_tenant_oldest_first" (UUID, UUID, UUID, INT8) -> (UUID);
     Tenant EVENT_IDS_QUEUED = "event_ids_queued" (UUID, UUID, UUID, INT8) -> (UUID);
+    Tenant EVENT_IDS_QUEUED_OLDEST_FIRST = "event_ids_queued_oldest_first" (UUID, UUID, UUID, INT8) -> (UUID);
     Tenant EVENT_IDS_UNDELIVERED = "event_ids_undelivered" (UUID, UUID, UUID, INT8) -> (UUID);
+    Tenant EVENT_IDS_UNDELIVERED_OLDEST_FIRST = "event_ids_undelivered_oldest_first" (UUID, UUID, UUID, INT8) -> (UUID);
     System EVENT_INSERT = "event_insert"
         (UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY, BYTEA_ARRAY, BYTEA_ARRAY, BYTEA_ARRAY,
         BYTEA_ARRAY, UUID_ARRAY, UUID_ARRAY, BYTEA_ARRAY, INT8_ARRAY, BYTEA_ARRAY, INT8_ARRAY, BOOL_ARRAY, INT8, INT8,
         UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY) ->
         (UUID, UUID, BYTEA);
+    Tenant EVENT_READ = "event_read" (UUID, UUID) -> (UUID, INT8, BYTEA, BYTEA, BYTEA, BYTEA);
     System HEAD_INSERT = "head_insert" (UUID, INT8, BYTEA, INT8, TEXT) -> ();
     System HEAD_LATEST = "head_latest" (UUID) -> (INT8, BYTEA, INT8, TEXT);
     System HEAD_LIST = "head_list" (UUID, INT8, INT8) -> (INT8, BYTEA, INT8, TEXT);
@@ -161,11 +167,6 @@ statements! {
         (UUID, UUID, UUID, TEXT, INT8, INT8, UUID, UUID, INT8, TEXT, INT8, BOOL, INT8, INT8, INT8, INT8, INT8, INT8, INT8);
     Tenant REPLAY_GET = "replay_get" (UUID, UUID) ->
         (UUID, UUID, UUID, TEXT, INT8, INT8, UUID, UUID, INT8, TEXT, INT8, BOOL, INT8, INT8, INT8, INT8, INT8, INT8, INT8);
-    Tenant REPLAY_IDS_GIVEN_UP = "replay_ids_given_up" (UUID, UUID, UUID, INT8) -> (UUID);
-    Tenant REPLAY_IDS_OF_ENDPOINT = "replay_ids_of_endpoint" (UUID, UUID, UUID, INT8, UUID) -> (UUID);
-    Tenant REPLAY_IDS_OF_TENANT = "replay_ids_of_tenant" (UUID, UUID, UUID, INT8) -> (UUID);
-    Tenant REPLAY_IDS_QUEUED = "replay_ids_queued" (UUID, UUID, UUID, INT8) -> (UUID);
-    Tenant REPLAY_IDS_UNDELIVERED = "replay_ids_undelivered" (UUID, UUID, UUID, INT8) -> (UUID);
     Tenant REPLAY_INSERT = "replay_insert"
         (UUID, UUID, UUID, TEXT, INT8, INT8, UUID, UUID, INT8, TEXT, INT8, BOOL, INT8, INT8, INT8, INT8, INT8, INT8,
         INT8) -> ();

@@ -359,10 +359,10 @@ async fn lists_are_read_in_the_order_of_an_index() {
         "tenant_changes",
         "tenant_list",
         "replay_due",
-        "replay_ids_given_up",
-        "replay_ids_of_endpoint",
-        "replay_ids_of_tenant",
-        "replay_ids_queued",
+        "event_ids_given_up_oldest_first",
+        "event_ids_of_endpoint_oldest_first",
+        "event_ids_of_tenant_oldest_first",
+        "event_ids_queued_oldest_first",
         "replay_list",
     ];
     for name in lists {

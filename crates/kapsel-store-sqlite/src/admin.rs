@@ -1,7 +1,7 @@
 //! Managing endpoints, and the calls that look at events.
 
 use async_trait::async_trait;
-use kapsel_core::{Endpoint, EndpointId, EventId, Sealer, TenantId, Timestamp};
+use kapsel_core::{Endpoint, EndpointId, Event, EventId, Sealer, TenantId, Timestamp};
 use kapsel_store::{
     AdminStore, ChangeSeq, EndpointChange, EventDetail, EventFilter, EventSummary, StatusSet, StoreError, sealing,
 };
@@ -137,6 +137,15 @@ impl AdminStore for SqliteStore {
                 return Ok(found);
             }
         }
+    }
+
+    async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError> {
+        let read = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached(sql::EVENT_READ)?;
+            let mut rows = statement.query(params![tenant_id.as_bytes(), id.as_bytes()])?;
+            rows::event(rows.next()?.ok_or(StoreError::NotFound)?, tenant_id, id)
+        };
+        self.readers().read(read).await
     }
 
     async fn event_requeue(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use kapsel_core::{DeliveryState, EventId, TenantId, Timestamp};
 use kapsel_store::standing::{Standing, Standpoint};
 use kapsel_store::{Candidates, DeliveryDetail, EventDetail, EventFilter, EventSummary, StatusSet, StoreError};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::error::Failure;
 use crate::rows::{self, corrupt, id, stored, time};
@@ -58,26 +58,27 @@ fn summary(
     }))
 }
 
-/// A part of a list: where it begins, going down, and where it has to end.
+/// A list that is read in parts: what is left of it lies between two ids.
 pub(crate) struct Cursor {
     tenant_id: TenantId,
     filter: EventFilter,
     now: Timestamp,
-    from: EventId,
-    /// Events below this one come next. Empty or above every id at the start.
-    below: Vec<u8>,
+    /// From here on, or where the list goes from old to new, behind this.
+    low: EventId,
+    /// Below this. Empty or above every id at the start.
+    high: Vec<u8>,
 }
 
 impl Cursor {
     /// The beginning of the list that `filter` describes.
     pub(crate) fn new(tenant_id: TenantId, filter: EventFilter, now: Timestamp) -> Self {
         // One byte longer than an id: above the largest one.
-        let mut below = vec![0xff; 17];
+        let mut high = vec![0xff; 17];
         if let Some(end) = filter.end_id() {
-            below = end.as_bytes().to_vec();
+            high = end.as_bytes().to_vec();
         }
-        let from = filter.lowest_id();
-        Cursor { tenant_id, filter, now, from, below }
+        let low = if filter.is_oldest_first() { filter.passed_id() } else { filter.lowest_id() };
+        Cursor { tenant_id, filter, now, low, high }
     }
 
     /// Looks at the next events and appends those that pass the filter, until `events` holds `limit`. False at the end
@@ -88,7 +89,11 @@ impl Cursor {
         limit: usize,
         events: &mut Vec<EventSummary>,
     ) -> Result<bool, Failure> {
-        let ids = self.next_ids(connection)?;
+        let candidates = self.filter.candidates();
+        let ids = match self.filter.is_oldest_first() {
+            true => ids_oldest_first(connection, self.tenant_id, candidates, (self.low, &self.high), PAGE)?,
+            false => ids_newest_first(connection, self.tenant_id, candidates, (self.low, &self.high), PAGE)?,
+        };
         for event_id in &ids {
             if events.len() >= limit {
                 return Ok(false);
@@ -101,30 +106,68 @@ impl Cursor {
             events.extend(summary.filter(|event| self.filter.takes_endpoint(event.endpoint_id)));
         }
         let Some(last) = ids.last() else { return Ok(false) };
-        self.below = last.as_bytes().to_vec();
+        match self.filter.is_oldest_first() {
+            true => self.low = *last,
+            false => self.high = last.as_bytes().to_vec(),
+        }
         Ok(ids.len() == PAGE && events.len() < limit)
     }
+}
 
-    /// The next events that can pass the filter.
-    fn next_ids(&self, connection: &Connection) -> Result<Vec<EventId>, Failure> {
-        let tenant_id = self.tenant_id.as_bytes();
-        let (from, below, page) = (self.from.as_bytes(), &self.below, stored(PAGE));
-        let statement = match self.filter.candidates() {
-            Candidates::OfEndpoint(endpoint_id) => {
-                let mut statement = connection.prepare_cached(sql::EVENT_IDS_OF_ENDPOINT)?;
-                let ids = statement
-                    .query_map(params![tenant_id, from, below, page, endpoint_id.as_bytes()], |row| id(row, 0))?;
-                return Ok(ids.collect::<Result<_, _>>()?);
-            }
-            Candidates::OfTenant => sql::EVENT_IDS_OF_TENANT,
-            Candidates::Undelivered => sql::EVENT_IDS_UNDELIVERED,
-            Candidates::Queued => sql::EVENT_IDS_QUEUED,
-            Candidates::GivenUp => sql::EVENT_IDS_GIVEN_UP,
-        };
-        let mut statement = connection.prepare_cached(statement)?;
-        let ids = statement.query_map(params![tenant_id, from, below, page], |row| id(row, 0))?;
-        Ok(ids.collect::<Result<_, _>>()?)
-    }
+/// The ids of events that can pass, from the first of `range` on and below its second.
+fn ids_newest_first(
+    connection: &Connection,
+    tenant_id: TenantId,
+    candidates: Candidates,
+    range: (EventId, &[u8]),
+    limit: usize,
+) -> Result<Vec<EventId>, Failure> {
+    let statement = match candidates {
+        Candidates::OfEndpoint(_) => sql::EVENT_IDS_OF_ENDPOINT,
+        Candidates::OfTenant => sql::EVENT_IDS_OF_TENANT,
+        Candidates::Undelivered => sql::EVENT_IDS_UNDELIVERED,
+        Candidates::Queued => sql::EVENT_IDS_QUEUED,
+        Candidates::GivenUp => sql::EVENT_IDS_GIVEN_UP,
+    };
+    ids(connection, statement, tenant_id, candidates, range, limit)
+}
+
+/// The ids of events that can pass, behind the first of `range` and below its second.
+pub(crate) fn ids_oldest_first(
+    connection: &Connection,
+    tenant_id: TenantId,
+    candidates: Candidates,
+    range: (EventId, &[u8]),
+    limit: usize,
+) -> Result<Vec<EventId>, Failure> {
+    let statement = match candidates {
+        Candidates::OfEndpoint(_) => sql::EVENT_IDS_OF_ENDPOINT_OLDEST_FIRST,
+        Candidates::OfTenant => sql::EVENT_IDS_OF_TENANT_OLDEST_FIRST,
+        Candidates::Undelivered => sql::EVENT_IDS_UNDELIVERED_OLDEST_FIRST,
+        Candidates::Queued => sql::EVENT_IDS_QUEUED_OLDEST_FIRST,
+        Candidates::GivenUp => sql::EVENT_IDS_GIVEN_UP_OLDEST_FIRST,
+    };
+    ids(connection, statement, tenant_id, candidates, range, limit)
+}
+
+fn ids(
+    connection: &Connection,
+    statement: &str,
+    tenant_id: TenantId,
+    candidates: Candidates,
+    (low, high): (EventId, &[u8]),
+    limit: usize,
+) -> Result<Vec<EventId>, Failure> {
+    let (tenant_id, low, limit) = (tenant_id.as_bytes(), low.as_bytes(), stored(limit));
+    let mut statement = connection.prepare_cached(statement)?;
+    let first = |row: &Row<'_>| id(row, 0);
+    let ids = match candidates {
+        Candidates::OfEndpoint(endpoint_id) => {
+            statement.query_map(params![tenant_id, low, high, limit, endpoint_id.as_bytes()], first)?
+        }
+        _ => statement.query_map(params![tenant_id, low, high, limit], first)?,
+    };
+    Ok(ids.collect::<Result<_, _>>()?)
 }
 
 /// Queues every delivery of an event anew if it is in one of the states `from`. All or nothing: every delivery is looked at

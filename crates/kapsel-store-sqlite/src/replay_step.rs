@@ -1,20 +1,21 @@
 //! Steps of replays: finding the events that come next, and queueing them anew.
 
 use kapsel_core::{EndpointId, EventId, ReplayState, Timestamp};
-use kapsel_store::{Candidates, Replay, ReplayPage, ReplayScan, ReplayStep, StoreError};
+use kapsel_store::{Replay, ReplayPage, ReplayScan, ReplayStep, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::Failure;
 use crate::events;
 use crate::replays;
-use crate::rows::{id, stored, stored_count};
+use crate::rows::{id, stored_count};
 use crate::statements as sql;
 use crate::status;
 
 /// Looks at the next events of a range.
 pub(crate) fn scan(connection: &Connection, now: Timestamp, scan: &ReplayScan) -> Result<ReplayPage, Failure> {
     let filter = scan.as_filter();
-    let candidates = candidates(connection, scan, filter.candidates())?;
+    let range = (scan.range.after, &scan.range.end.as_bytes()[..]);
+    let candidates = events::ids_oldest_first(connection, scan.tenant_id, filter.candidates(), range, scan.looks_max)?;
     let mut page = ReplayPage { event_ids: Vec::new(), looked_up_to: scan.range.after, is_end: false };
     let mut head = connection.prepare_cached(sql::EVENT_HEAD)?;
     for event_id in &candidates {
@@ -35,27 +36,6 @@ pub(crate) fn scan(connection: &Connection, now: Timestamp, scan: &ReplayScan) -
     }
     page.is_end = candidates.len() < scan.looks_max;
     Ok(page)
-}
-
-/// The next events that can fit.
-fn candidates(connection: &Connection, scan: &ReplayScan, candidates: Candidates) -> Result<Vec<EventId>, Failure> {
-    let tenant_id = scan.tenant_id.as_bytes();
-    let (after, end, limit) = (scan.range.after.as_bytes(), scan.range.end.as_bytes(), stored(scan.looks_max));
-    let statement = match candidates {
-        Candidates::OfEndpoint(endpoint_id) => {
-            let mut statement = connection.prepare_cached(sql::REPLAY_IDS_OF_ENDPOINT)?;
-            let parameters = params![tenant_id, after, end, limit, endpoint_id.as_bytes()];
-            let ids = statement.query_map(parameters, |row| id(row, 0))?;
-            return Ok(ids.collect::<Result<_, _>>()?);
-        }
-        Candidates::OfTenant => sql::REPLAY_IDS_OF_TENANT,
-        Candidates::Undelivered => sql::REPLAY_IDS_UNDELIVERED,
-        Candidates::Queued => sql::REPLAY_IDS_QUEUED,
-        Candidates::GivenUp => sql::REPLAY_IDS_GIVEN_UP,
-    };
-    let mut statement = connection.prepare_cached(statement)?;
-    let ids = statement.query_map(params![tenant_id, after, end, limit], |row| id(row, 0))?;
-    Ok(ids.collect::<Result<_, _>>()?)
 }
 
 /// Makes a step, unless the stored version of the job is another one.

@@ -70,10 +70,15 @@ statements! {
     Tenant EVENT_EXISTS = "event_exists" (2) -> (EXPRESSION);
     Tenant EVENT_HEAD = "event_head" (2) -> (BLOB, INTEGER, TEXT, INTEGER, TEXT);
     Tenant EVENT_IDS_GIVEN_UP = "event_ids_given_up" (4) -> (BLOB);
+    Tenant EVENT_IDS_GIVEN_UP_OLDEST_FIRST = "event_ids_given_up_oldest_first" (4) -> (BLOB);
     Tenant EVENT_IDS_OF_ENDPOINT = "event_ids_of_endpoint" (5) -> (BLOB);
+    Tenant EVENT_IDS_OF_ENDPOINT_OLDEST_FIRST = "event_ids_of_endpoint_oldest_first" (5) -> (BLOB);
     Tenant EVENT_IDS_OF_TENANT = "event_ids_of_tenant" (4) -> (BLOB);
+    Tenant EVENT_IDS_OF_TENANT_OLDEST_FIRST = "event_ids_of_tenant_oldest_first" (4) -> (BLOB);
     Tenant EVENT_IDS_QUEUED = "event_ids_queued" (4) -> (BLOB);
+    Tenant EVENT_IDS_QUEUED_OLDEST_FIRST = "event_ids_queued_oldest_first" (4) -> (BLOB);
     Tenant EVENT_IDS_UNDELIVERED = "event_ids_undelivered" (4) -> (BLOB);
+    Tenant EVENT_IDS_UNDELIVERED_OLDEST_FIRST = "event_ids_undelivered_oldest_first" (4) -> (BLOB);
     Tenant EVENT_INSERT = "event_insert" (10) -> ();
     Tenant EVENT_READ = "event_read" (2) -> (BLOB, INTEGER, TEXT, BLOB, BLOB, EXPRESSION);
     System HEAD_INSERT = "head_insert" (5) -> ();
@@ -130,11 +135,6 @@ statements! {
     Tenant REPLAY_GET = "replay_get" (2) ->
         (BLOB, BLOB, BLOB, TEXT, INTEGER, INTEGER, BLOB, BLOB, INTEGER, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER,
         INTEGER, INTEGER, INTEGER, INTEGER);
-    Tenant REPLAY_IDS_GIVEN_UP = "replay_ids_given_up" (4) -> (BLOB);
-    Tenant REPLAY_IDS_OF_ENDPOINT = "replay_ids_of_endpoint" (5) -> (BLOB);
-    Tenant REPLAY_IDS_OF_TENANT = "replay_ids_of_tenant" (4) -> (BLOB);
-    Tenant REPLAY_IDS_QUEUED = "replay_ids_queued" (4) -> (BLOB);
-    Tenant REPLAY_IDS_UNDELIVERED = "replay_ids_undelivered" (4) -> (BLOB);
     Tenant REPLAY_INSERT = "replay_insert" (19) -> ();
     Tenant REPLAY_LIST = "replay_list" (3) ->
         (BLOB, BLOB, BLOB, TEXT, INTEGER, INTEGER, BLOB, BLOB, INTEGER, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER,

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use kapsel_core::{
-    Attempt, DeliveryRef, DeliveryState, Endpoint, EndpointId, EventId, EventStatus, FinalReason, TenantId, Timestamp,
+    Attempt, DeliveryRef, DeliveryState, Endpoint, EndpointId, Event, EventId, EventStatus, FinalReason, TenantId,
+    Timestamp,
 };
 use kapsel_verification::Hash;
 
@@ -143,11 +144,13 @@ pub struct EventFilter {
     pub until: Option<Timestamp>,
     /// Older than this event: where the next page begins.
     pub before: Option<EventId>,
+    /// Newer than this event: where the page before begins. The list then goes the other way, oldest first.
+    pub after: Option<EventId>,
 }
 
 impl Default for EventFilter {
     fn default() -> Self {
-        EventFilter { status: StatusSet::ALL, endpoint_id: None, since: None, until: None, before: None }
+        EventFilter { status: StatusSet::ALL, endpoint_id: None, since: None, until: None, before: None, after: None }
     }
 }
 
@@ -186,9 +189,19 @@ impl EventFilter {
         }
     }
 
+    /// Whether the list goes from old to new.
+    pub fn is_oldest_first(&self) -> bool {
+        self.after.is_some()
+    }
+
     /// The first id that can pass.
     pub fn lowest_id(&self) -> EventId {
         self.since.map_or(EventId::MIN, EventId::lower_bound)
+    }
+
+    /// Ids up to this one cannot pass, where the list goes from old to new.
+    pub fn passed_id(&self) -> EventId {
+        self.after.unwrap_or(EventId::MIN).max(self.lowest_id().predecessor())
     }
 
     /// Ids from this one on cannot pass.
@@ -266,8 +279,8 @@ pub trait AdminStore: Send + Sync {
     /// [`StoreError::NotFound`].
     async fn event_get(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<EventDetail, StoreError>;
 
-    /// Lists at most `limit` events, newest first. Pages that follow each other by `before` show each event that
-    /// existed at the first page and kept its state exactly once.
+    /// Lists at most `limit` events, newest first, or with `after` oldest first. Pages that follow each other by `before`
+    /// or by `after` show each event that existed at the first page and kept its state exactly once.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -278,6 +291,12 @@ pub trait AdminStore: Send + Sync {
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<EventSummary>, StoreError>;
+
+    /// One event as it came in, body and all.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError>;
 
     /// Queues every delivery of an event anew, due at `now`: those that ended and those that wait. The retry policy
     /// counts from the start; the history stays and attempt numbers go on.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::{
-    DeliveryRef, Endpoint, EndpointId, EventId, InstanceId, Lease, ReplayId, ReplayState, TenantId, Timestamp,
+    DeliveryRef, Endpoint, EndpointId, Event, EventId, InstanceId, Lease, ReplayId, ReplayState, TenantId, Timestamp,
 };
 use kapsel_store::{
     AdminStore, ChangeSeq, CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, DueReplays, EndpointChange,
@@ -422,6 +422,10 @@ impl AdminStore for FaultyStore {
         now: Timestamp,
     ) -> Result<Vec<EventSummary>, StoreError> {
         self.under_fate("list of events", self.inner.event_list(tenant_id, filter, limit, now)).await
+    }
+
+    async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError> {
+        self.under_fate("reading of an event", self.inner.event_read(tenant_id, id)).await
     }
 
     async fn event_requeue(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError> {

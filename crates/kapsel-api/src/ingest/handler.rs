@@ -18,6 +18,7 @@ use kapsel_store::{ActiveEndpoint, Ingested, NewDelivery, NewEvent, StoreError};
 use sha2::{Digest as _, Sha256};
 
 use super::body;
+use super::budget::Charge;
 use super::queue::{LARGE_BODY_BYTES, Outcome, Refusal, Submission};
 use crate::Shared;
 use crate::problem::{JSON, Problem};
@@ -58,8 +59,18 @@ async fn accept(shared: &Shared, parts: &Parts, body: &mut Body) -> Result<(Even
     } else {
         check(&active, headers, body, received_at)
     };
-    let Checked { headers, body, body_sha256, key } = checked?;
+    store(shared, &active, checked?, received_at, charge).await
+}
 
+/// Has an event stored and handed on to delivery. Returns its id, or that of the event that it repeats.
+pub(crate) async fn store(
+    shared: &Shared,
+    active: &ActiveEndpoint,
+    checked: Checked,
+    received_at: Timestamp,
+    charge: Charge,
+) -> Result<(EventId, bool), Problem> {
+    let Checked { headers, body, body_sha256, key } = checked;
     let endpoint = &active.endpoint;
     let delivery = DeliveryRef {
         id: shared.ids.next::<DeliveryId>(received_at),
@@ -129,11 +140,11 @@ fn unasked(error: &StoreError) -> Problem {
 }
 
 /// A webhook that is what it claims to be.
-struct Checked {
-    headers: HeaderBlock,
-    body: Bytes,
-    body_sha256: [u8; 32],
-    key: Option<IdempotencyKey>,
+pub(crate) struct Checked {
+    pub(crate) headers: HeaderBlock,
+    pub(crate) body: Bytes,
+    pub(crate) body_sha256: [u8; 32],
+    pub(crate) key: Option<IdempotencyKey>,
 }
 
 /// The signature first: of a request that fails here nothing may be remembered.

@@ -9,7 +9,7 @@ use kapsel_store::StoreError;
 
 use super::api_key_view::ApiKeyView;
 use super::auth::{Operate, Principal};
-use super::endpoints::read_json;
+use super::json_body::read_json;
 use super::query::Query;
 use super::{api_key_input, path_id};
 use crate::Shared;
@@ -70,7 +70,7 @@ pub(crate) async fn list(
             Ok(_) | Err(StoreError::NotFound) => Vec::new(),
             Err(error) => return Err(error.into()),
         },
-        None => shared.accounts.api_key_list(principal.tenant_id, paging.after, paging.rows()).await?,
+        None => shared.accounts.api_key_list(principal.tenant_id, paging.after(), paging.rows()).await?,
     };
     Ok(problem::json(Reply::Ok, &paging.list(rows, |row| row.id, |key| ApiKeyView::new(key, now))))
 }

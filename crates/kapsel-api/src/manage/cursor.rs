@@ -1,4 +1,4 @@
-//! Where the next page of a list begins, as an opaque text that can stand in a URL.
+//! Where a page of a list begins and in which direction it goes, as an opaque text that can stand in a URL.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,13 +7,33 @@ use kapsel_core::{ApiKeyId, EndpointId, EventId, ReplayId, TenantId};
 use crate::problem::Problem;
 
 /// Grows when the meaning of a cursor changes, so that an old one is refused and not misread.
-const FORM: u8 = 1;
-const CURSOR_BYTES: usize = 18;
+const FORM: u8 = 2;
+const CURSOR_BYTES: usize = 19;
+
+/// In which direction a page lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// On in the order of the list.
+    Next,
+    /// Back.
+    Previous,
+}
+
+impl Direction {
+    const fn byte(self) -> u8 {
+        match self {
+            Direction::Next => b'>',
+            Direction::Previous => b'<',
+        }
+    }
+}
 
 /// An id that a list can continue behind.
 pub(crate) trait Position: Copy {
     /// Tells the cursors of different lists apart.
     const LIST: u8;
+    /// Whether the list can be read backwards too.
+    const GOES_BOTH_WAYS: bool = false;
     /// The bytes of the id.
     fn to_bytes(self) -> [u8; 16];
     /// The id of these bytes.
@@ -21,9 +41,10 @@ pub(crate) trait Position: Copy {
 }
 
 macro_rules! positions {
-    ($($id:ty = $list:literal;)*) => {
+    ($($id:ty = $list:literal $(, $both_ways:literal)?;)*) => {
         $(impl Position for $id {
             const LIST: u8 = $list;
+            $(const GOES_BOTH_WAYS: bool = $both_ways;)?
 
             fn to_bytes(self) -> [u8; 16] {
                 *self.as_bytes()
@@ -39,27 +60,29 @@ macro_rules! positions {
 positions! {
     ApiKeyId = b'k';
     EndpointId = b'p';
-    EventId = b'v';
+    EventId = b'v', true;
     ReplayId = b'r';
     TenantId = b't';
 }
 
-/// The cursor of the page behind `last`.
-pub(crate) fn encode<P: Position>(last: P) -> String {
+/// The cursor of the page that lies in this direction from `id`.
+pub(crate) fn encode<P: Position>(id: P, direction: Direction) -> String {
     let mut bytes = [0; CURSOR_BYTES];
-    bytes[0] = FORM;
-    bytes[1] = P::LIST;
-    bytes[2..].copy_from_slice(&last.to_bytes());
+    bytes[..3].copy_from_slice(&[FORM, P::LIST, direction.byte()]);
+    bytes[3..].copy_from_slice(&id.to_bytes());
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// What [`encode`] was given.
-pub(crate) fn decode<P: Position>(cursor: &str) -> Result<P, Problem> {
+pub(crate) fn decode<P: Position>(cursor: &str) -> Result<(P, Direction), Problem> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
     let bytes: Option<[u8; CURSOR_BYTES]> = bytes.and_then(|bytes| bytes.try_into().ok());
     match bytes {
-        Some([FORM, list, id @ ..]) if list == P::LIST => Ok(P::from_bytes(id)),
-        _ => Err(Problem::bad_request("cursor: must be the next_cursor of an earlier page of this list, unchanged")),
+        Some([FORM, list, b'>', id @ ..]) if list == P::LIST => Ok((P::from_bytes(id), Direction::Next)),
+        Some([FORM, list, b'<', id @ ..]) if list == P::LIST && P::GOES_BOTH_WAYS => {
+            Ok((P::from_bytes(id), Direction::Previous))
+        }
+        _ => Err(Problem::bad_request("cursor: must be the cursor that an earlier page of this list names, unchanged")),
     }
 }
 
@@ -70,28 +93,33 @@ mod tests {
     #[test]
     fn cursors_come_back_and_fit_into_a_url() {
         for id in [EventId::MIN, EventId::MAX, EventId::from_bytes([0x5a; 16])] {
-            let cursor = encode(id);
-            assert!(cursor.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{cursor}");
-            assert_eq!(decode::<EventId>(&cursor).unwrap(), id);
+            for direction in [Direction::Next, Direction::Previous] {
+                let cursor = encode(id, direction);
+                assert!(cursor.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{cursor}");
+                assert_eq!(decode::<EventId>(&cursor).unwrap(), (id, direction));
+            }
         }
     }
 
     #[test]
     fn what_is_no_cursor_of_this_list_is_refused() {
-        let mut other_form = URL_SAFE_NO_PAD.decode(encode(EventId::MIN)).unwrap();
+        let mut other_form = URL_SAFE_NO_PAD.decode(encode(EventId::MIN, Direction::Next)).unwrap();
         other_form[0] += 1;
-        let event = encode(EventId::MIN);
+        let event = encode(EventId::MIN, Direction::Next);
         let refused = [
             String::new(),
             "garbage!".to_owned(),
             format!("{event}A"),
             event[1..].to_owned(),
             EventId::MIN.to_string(),
-            encode(EndpointId::MIN),
+            encode(EndpointId::MIN, Direction::Next),
             URL_SAFE_NO_PAD.encode(other_form),
         ];
         for cursor in refused {
             assert!(decode::<EventId>(&cursor).is_err(), "{cursor}");
         }
+        // Not every list can be read backwards.
+        assert!(decode::<EndpointId>(&encode(EndpointId::MIN, Direction::Next)).is_ok());
+        assert!(decode::<EndpointId>(&encode(EndpointId::MIN, Direction::Previous)).is_err());
     }
 }

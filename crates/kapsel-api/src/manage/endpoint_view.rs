@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use http::request::Parts;
-use kapsel_core::endpoint::DisabledReason;
-use kapsel_core::idempotency::IdempotencyMode;
-use kapsel_core::signature::VerificationScheme;
+use kapsel_core::endpoint::{DisabledReason, SigningSecret};
+use kapsel_core::idempotency::{IdempotencyMode, IdempotencyPolicy};
+use kapsel_core::signature::{OutboundSigner, VerificationScheme};
 use kapsel_core::{
-    Circuit, CircuitPolicy, CircuitState, Endpoint, EndpointId, EndpointStatus, RateLimit, RetryPolicy, Timestamp,
+    Circuit, CircuitPolicy, CircuitState, Endpoint, EndpointId, EndpointSecrets, EndpointStatus, RateLimit,
+    RetryPolicy, Timestamp,
 };
 use serde::Serialize;
 
@@ -37,10 +38,11 @@ pub(crate) struct EndpointView<'a> {
     blocked_until: Option<Timestamp>,
     /// Each with `null` for its value, which on `PUT` keeps the value: so what was read can be sent back.
     headers: BTreeMap<&'a str, ()>,
+    signing_keys: Vec<SigningKeyView>,
     created_at: Timestamp,
     updated_at: Timestamp,
     version: u64,
-    /// In the answer to the creation alone.
+    /// In the answer to its making alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     signing_secret: Option<&'a str>,
 }
@@ -53,15 +55,26 @@ struct VerificationView<'a> {
 }
 
 #[derive(Serialize)]
-struct IdempotencyView<'a> {
+pub(crate) struct IdempotencyView<'a> {
     #[serde(flatten)]
     mode: &'a IdempotencyMode,
     window_seconds: u32,
 }
 
+/// A key that signs what goes out.
+#[derive(Serialize)]
+struct SigningKeyView {
+    /// The version of its signatures.
+    version: &'static str,
+    /// What signatures of `v1a` are checked with.
+    public_key: Option<String>,
+    /// Until when it signs beside its successor.
+    expires_at: Option<Timestamp>,
+}
+
 #[derive(Serialize)]
 #[serde(untagged)]
-enum RetryView<'a> {
+pub(crate) enum RetryView<'a> {
     Exponential { base_seconds: serde_json::Number, factor: f64, cap_seconds: serde_json::Number, max_attempts: u32 },
     Schedule { schedule: &'a [u32] },
 }
@@ -82,10 +95,7 @@ impl<'a> EndpointView<'a> {
             status,
             disabled_reason,
             verification: VerificationView { scheme: &config.verification, secret_count: secrets.verification.len() },
-            idempotency: IdempotencyView {
-                mode: &config.idempotency.mode,
-                window_seconds: config.idempotency.window_seconds,
-            },
+            idempotency: IdempotencyView::new(&config.idempotency),
             retry: RetryView::new(&config.retry),
             retry_statuses: &config.retry_statuses,
             timeout_seconds: config.timeout_seconds,
@@ -96,6 +106,7 @@ impl<'a> EndpointView<'a> {
             circuit_state: circuit.state_at(now),
             blocked_until: circuit.blocked_until.filter(|until| now < *until),
             headers: secrets.headers.iter().map(|(name, _)| (name.as_str(), ())).collect(),
+            signing_keys: SigningKeyView::all(secrets, now),
             created_at: *created_at,
             updated_at: *updated_at,
             version: *version,
@@ -109,8 +120,30 @@ impl<'a> EndpointView<'a> {
     }
 }
 
+impl<'a> IdempotencyView<'a> {
+    /// Shows `policy` as it would be given.
+    pub(crate) fn new(policy: &'a IdempotencyPolicy) -> Self {
+        IdempotencyView { mode: &policy.mode, window_seconds: policy.window_seconds }
+    }
+}
+
+impl SigningKeyView {
+    /// Those that still sign at `now`, the newest first. A key that cannot be read is left out; nothing is signed with it.
+    fn all(secrets: &EndpointSecrets, now: Timestamp) -> Vec<Self> {
+        let is_live = |secret: &&SigningSecret| secret.expires_at.is_none_or(|end| now < end);
+        let view = |secret: &SigningSecret| {
+            let signer = OutboundSigner::new(std::slice::from_ref(secret)).ok()?;
+            let public_key = signer.public_keys().into_iter().next();
+            let version = if public_key.is_some() { "v1a" } else { "v1" };
+            Some(SigningKeyView { version, public_key, expires_at: secret.expires_at })
+        };
+        secrets.signing.iter().filter(is_live).filter_map(view).collect()
+    }
+}
+
 impl<'a> RetryView<'a> {
-    fn new(policy: &'a RetryPolicy) -> Self {
+    /// Shows `policy` as it would be given.
+    pub(crate) fn new(policy: &'a RetryPolicy) -> Self {
         match policy {
             RetryPolicy::Exponential { base_ms, factor, cap_ms, attempts_max } => RetryView::Exponential {
                 base_seconds: seconds(*base_ms),

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -17,16 +16,15 @@ use serde_json::Value;
 use super::auth::{Principal, ReadEndpoints, WriteEndpoints};
 use super::endpoint_input::{self, Context, Draft};
 use super::endpoint_view::{EndpointView, base_url};
+use super::json_body::read_json;
 use super::preconditions::{IfMatch, with_etag};
 use super::query::Query;
-use super::{BODY_BYTES_MAX, path_id};
+use super::{endpoint_patch, path_id};
 use crate::Shared;
-use crate::ingest::body;
 use crate::problem::{self, Problem, Reply};
 
 /// How often a change is made anew because somebody else was faster, when it names no version.
 const TRIES_MAX: usize = 5;
-const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// `POST /v1/endpoints`.
 pub(crate) async fn create(
@@ -64,7 +62,7 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let paging = Query::read(&parts.uri, &[])?.finish::<EndpointId>()?;
-    let rows = shared.store.endpoint_list(principal.tenant_id, paging.after, paging.rows()).await?;
+    let rows = shared.store.endpoint_list(principal.tenant_id, paging.after(), paging.rows()).await?;
     let base_url = base_url(&shared, &parts);
     let circuits = circuits(&shared, principal.tenant_id, rows.iter().map(|row| row.id).collect()).await?;
     let now = shared.clock.now();
@@ -86,7 +84,7 @@ pub(crate) async fn show(
     let id = path_id(&parts)?;
     let endpoint = shared.store.endpoint_get(principal.tenant_id, id).await?;
     let circuit = circuit(&shared, &endpoint).await?;
-    Ok(shown(&shared, &parts, &endpoint, &circuit))
+    Ok(shown(&shared, &parts, &Changed::unchanged(endpoint, circuit)))
 }
 
 /// `PUT /v1/endpoints/{id}`.
@@ -96,34 +94,21 @@ pub(crate) async fn replace(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = read_json(&shared, request).await?;
-    let id = path_id(&parts)?;
-    let if_match = IfMatch::from_headers(&parts.headers)?;
-    for _ in 0..TRIES_MAX {
-        let present = shared.store.endpoint_get(principal.tenant_id, id).await?;
-        if_match.check(present.version)?;
-        let changed = changed(&shared, &present, &body)?;
-        let is_enabled_anew = changed.status == EndpointStatus::Enabled && present.status != EndpointStatus::Enabled;
-        if is_enabled_anew {
-            // Whoever enables it says that its destination works: what was known of failures is void. First, so that
-            // the next failure does not disable it at once.
-            shared.circuits.circuit_reset(principal.tenant_id, id, shared.clock.now()).await?;
-        }
-        // Read before, so that nothing can fail any more once it is changed.
-        let circuit = circuit(&shared, &present).await?;
-        match shared.store.endpoint_update_if_version(changed.clone(), present.version).await {
-            Ok(()) => {
-                refresh_directory(&shared).await;
-                if is_enabled_anew {
-                    (shared.wake_delivery)();
-                }
-                return Ok(shown(&shared, &parts, &changed, &circuit));
-            }
-            // Somebody changed it meanwhile. With a version named, the next look will say so.
-            Err(StoreError::Conflict(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(Problem::new(ErrorCode::StateConflict, "the endpoint is being changed by others; try again"))
+    let changed = update(&shared, principal.tenant_id, &parts, |present| changed(&shared, present, &body)).await?;
+    Ok(shown(&shared, &parts, &changed))
+}
+
+/// `PATCH /v1/endpoints/{id}`.
+pub(crate) async fn change(
+    principal: Principal<WriteEndpoints>,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = read_json(&shared, request).await?;
+    let changed = update(&shared, principal.tenant_id, &parts, |present| {
+        changed(&shared, present, &endpoint_patch::over(&present.config, body.clone())?)
+    });
+    Ok(shown(&shared, &parts, &changed.await?))
 }
 
 /// `DELETE /v1/endpoints/{id}`.
@@ -143,6 +128,62 @@ pub(crate) async fn delete(
     Ok(problem::no_content())
 }
 
+/// An endpoint after a change, with its circuit.
+pub(super) struct Changed {
+    endpoint: Endpoint,
+    circuit: Circuit,
+}
+
+impl Changed {
+    /// One that nobody has changed.
+    pub(super) fn unchanged(endpoint: Endpoint, circuit: Circuit) -> Self {
+        Changed { endpoint, circuit }
+    }
+}
+
+/// Makes `change` of the endpoint that the path names, anew if somebody else was faster. What changes nothing is not
+/// stored. The version that `If-Match` names, if it names one, has to be the present one.
+pub(super) async fn update(
+    shared: &Shared,
+    tenant_id: TenantId,
+    parts: &Parts,
+    change: impl Fn(&Endpoint) -> Result<Endpoint, Problem>,
+) -> Result<Changed, Problem> {
+    let id = path_id(parts)?;
+    let if_match = IfMatch::from_headers(&parts.headers)?;
+    for _ in 0..TRIES_MAX {
+        let present = shared.store.endpoint_get(tenant_id, id).await?;
+        if_match.check(present.version)?;
+        let changed = change(&present)?;
+        if changed == present {
+            let circuit = circuit(shared, &present).await?;
+            return Ok(Changed::unchanged(present, circuit));
+        }
+        let changed = Endpoint { updated_at: shared.clock.now(), version: present.version + 1, ..changed };
+        let is_enabled_anew = changed.status == EndpointStatus::Enabled && present.status != EndpointStatus::Enabled;
+        if is_enabled_anew {
+            // Whoever enables it says that its destination works: what was known of failures is void. First, so that
+            // the next failure does not disable it at once.
+            shared.circuits.circuit_reset(tenant_id, id, shared.clock.now()).await?;
+        }
+        // Read before, so that nothing can fail any more once it is changed.
+        let circuit = circuit(shared, &present).await?;
+        match shared.store.endpoint_update_if_version(changed.clone(), present.version).await {
+            Ok(()) => {
+                refresh_directory(shared).await;
+                if is_enabled_anew {
+                    (shared.wake_delivery)();
+                }
+                return Ok(Changed { endpoint: changed, circuit });
+            }
+            // Somebody changed it meanwhile. With a version named, the next look will say so.
+            Err(StoreError::Conflict(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Problem::new(ErrorCode::StateConflict, "the endpoint is being changed by others; try again"))
+}
+
 /// The endpoint that `body` makes of `present`.
 fn changed(shared: &Shared, present: &Endpoint, body: &Value) -> Result<Endpoint, Problem> {
     let Draft { config, secrets, is_enabled } = endpoint_input::read(body, Some(present), &context(shared))?;
@@ -152,26 +193,27 @@ fn changed(shared: &Shared, present: &Endpoint, body: &Value) -> Result<Endpoint
         // Disabled already, for a reason that still holds; or nothing was said.
         (Some(false) | None, status) => status,
     };
-    Ok(Endpoint {
-        config,
-        secrets,
-        status,
-        updated_at: shared.clock.now(),
-        version: present.version + 1,
-        ..present.clone()
-    })
+    Ok(Endpoint { config, secrets, status, ..present.clone() })
 }
 
 fn context(shared: &Shared) -> Context<'_> {
     Context { address_policy: &shared.settings.address_policy, entropy: &*shared.entropy }
 }
 
-fn shown(shared: &Shared, parts: &Parts, endpoint: &Endpoint, circuit: &Circuit) -> Response {
+/// An endpoint as it stands.
+pub(super) fn shown(shared: &Shared, parts: &Parts, Changed { endpoint, circuit }: &Changed) -> Response {
     let view = EndpointView::new(endpoint, circuit, shared.clock.now(), &base_url(shared, parts));
     with_etag(problem::json(Reply::Ok, &view), endpoint.version)
 }
 
-async fn circuit(shared: &Shared, endpoint: &Endpoint) -> Result<Circuit, Problem> {
+/// The same with the newest signing secret, this once.
+pub(super) fn shown_with_secret(shared: &Shared, parts: &Parts, Changed { endpoint, circuit }: &Changed) -> Response {
+    let secret = endpoint.secrets.signing.first().map(|signing| signing.key.expose_secret());
+    let view = EndpointView::new(endpoint, circuit, shared.clock.now(), &base_url(shared, parts));
+    with_etag(problem::json(Reply::Ok, &view.with_signing_secret(secret)), endpoint.version)
+}
+
+pub(super) async fn circuit(shared: &Shared, endpoint: &Endpoint) -> Result<Circuit, Problem> {
     let circuits = circuits(shared, endpoint.tenant_id, vec![endpoint.id]).await?;
     Ok(circuits.get(&endpoint.id).copied().unwrap_or_default())
 }
@@ -192,21 +234,4 @@ pub(super) async fn refresh_directory(shared: &Shared) {
     if let Err(error) = shared.directory.refresh().await {
         tracing::warn!(error = with_sources(&error), "a changed endpoint takes effect later");
     }
-}
-
-/// Reads a JSON body, whatever media type it claims.
-pub(super) async fn read_json(shared: &Shared, request: Request) -> Result<(Parts, Value), Problem> {
-    let (parts, mut body) = request.into_parts();
-    let mut charge = shared.budget.charge();
-    let bytes = match body::read(&mut body, BODY_BYTES_MAX, BODY_TIME_MAX, &mut charge).await {
-        Ok(bytes) => bytes,
-        Err(problem) => {
-            body::linger(&parts, body);
-            return Err(problem);
-        }
-    };
-    // The parser's message names line and column and repeats nothing of the input.
-    let value = serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))?;
-    Ok((parts, value))
 }

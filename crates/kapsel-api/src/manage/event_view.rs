@@ -1,8 +1,10 @@
 //! How an event, its deliveries and its attempts are shown.
 
+use std::collections::BTreeMap;
+
 use kapsel_core::{
-    Attempt, AttemptId, DeliveryId, DeliveryState, EndpointId, ErrorCode, EventId, EventStatus, FinalReason, Outcome,
-    Timestamp,
+    Attempt, AttemptId, DeliveryId, DeliveryState, EndpointId, ErrorCode, EventId, EventStatus, FinalReason,
+    HeaderBlock, Outcome, Timestamp,
 };
 use kapsel_store::{DeliveryDetail, EventDetail, EventSummary};
 use kapsel_verification::Hash;
@@ -36,8 +38,9 @@ pub(crate) struct EventView {
     attempts: Vec<AttemptView>,
 }
 
+/// A delivery with where it stands.
 #[derive(Serialize)]
-struct DeliveryView {
+pub(crate) struct DeliveryView {
     id: DeliveryId,
     endpoint_id: EndpointId,
     status: DeliveryState,
@@ -45,8 +48,9 @@ struct DeliveryView {
     next_attempt_at: Option<Timestamp>,
 }
 
+/// An attempt with what came of it.
 #[derive(Serialize)]
-struct AttemptView {
+pub(crate) struct AttemptView {
     id: AttemptId,
     delivery_id: DeliveryId,
     attempt_number: u32,
@@ -54,6 +58,8 @@ struct AttemptView {
     duration_ms: u64,
     url: String,
     response_status: Option<u16>,
+    /// By name; a header that came several times has several values.
+    response_headers: Option<BTreeMap<String, Vec<String>>>,
     response_body: Option<String>,
     /// Whether the destination sent more than is shown.
     response_body_truncated: bool,
@@ -105,8 +111,19 @@ impl From<DeliveryDetail> for DeliveryView {
 
 impl From<(Attempt, Option<Hash>)> for AttemptView {
     fn from((attempt, leaf_hash): (Attempt, Option<Hash>)) -> Self {
+        AttemptView::new(attempt, leaf_hash, RESPONSE_BODY_BYTES_SHOWN)
+    }
+}
+
+impl AttemptView {
+    /// With all of the response that was kept.
+    pub(crate) fn in_full(attempt: Attempt, leaf_hash: Option<Hash>) -> Self {
+        AttemptView::new(attempt, leaf_hash, usize::MAX)
+    }
+
+    fn new(attempt: Attempt, leaf_hash: Option<Hash>, body_bytes_max: usize) -> Self {
         let head = attempt.outcome.head();
-        let shown = head.map(|head| &head.body[..head.body.len().min(RESPONSE_BODY_BYTES_SHOWN)]);
+        let shown = head.map(|head| &head.body[..head.body.len().min(body_bytes_max)]);
         let error_detail = match &attempt.outcome {
             Outcome::Response(_) => None,
             Outcome::Failure { detail, .. } => Some(detail.clone()).filter(|detail| !detail.is_empty()),
@@ -118,13 +135,21 @@ impl From<(Attempt, Option<Hash>)> for AttemptView {
             attempted_at: attempt.started_at,
             duration_ms: u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
             response_status: attempt.outcome.status(),
+            response_headers: head.map(|head| by_name(&head.headers)),
             response_body: shown.map(|shown| String::from_utf8_lossy(shown).into_owned()),
-            response_body_truncated: head
-                .is_some_and(|head| head.body_truncated || head.body.len() > RESPONSE_BODY_BYTES_SHOWN),
+            response_body_truncated: head.is_some_and(|head| head.body_truncated || head.body.len() > body_bytes_max),
             error_code: attempt.outcome.error_code(),
             error_detail,
             leaf_hash,
             url: attempt.url,
         }
     }
+}
+
+fn by_name(headers: &HeaderBlock) -> BTreeMap<String, Vec<String>> {
+    let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in headers.iter() {
+        names.entry(name.to_owned()).or_default().push(String::from_utf8_lossy(value).into_owned());
+    }
+    names
 }

@@ -4,16 +4,21 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use kapsel_core::{DeliveryState, EventId, Timestamp};
-use kapsel_store::{EventFilter, StatusSet};
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderName, HeaderValue, Uri};
+use kapsel_core::{AttemptId, DeliveryState, EventId, TenantId, Timestamp};
+use kapsel_store::{EventDetail, EventFilter, StatusSet};
 
 use super::auth::{Principal, Read, Write};
-use super::event_view::{EventSummaryView, EventView};
+use super::event_view::{AttemptView, DeliveryView, EventSummaryView, EventView};
 use super::fields::TIME_PROBLEM;
-use super::path_id;
-use super::query::Query;
+use super::query::{List, Query};
+use super::{path_id, path_part};
 use crate::Shared;
 use crate::problem::{self, Problem, Reply};
+
+/// The type that a webhook's body came with.
+const KAPSEL_CONTENT_TYPE: HeaderName = HeaderName::from_static("kapsel-content-type");
 
 /// `GET /v1/events`.
 pub(crate) async fn list(
@@ -28,10 +33,10 @@ pub(crate) async fn list(
     let since = query.parsed("since", TIME_PROBLEM, time);
     let until = query.parsed("until", TIME_PROBLEM, time);
     let paging = query.finish::<EventId>()?;
-    let filter =
-        EventFilter { status: status.unwrap_or(StatusSet::ALL), endpoint_id, since, until, before: paging.after };
+    let (before, after) = (paging.after(), paging.back_from());
+    let filter = EventFilter { status: status.unwrap_or(StatusSet::ALL), endpoint_id, since, until, before, after };
     let rows = shared.store.event_list(principal.tenant_id, filter, paging.rows(), shared.clock.now()).await?;
-    Ok(problem::json(Reply::Ok, &paging.list(rows, |row| row.id, EventSummaryView::from)))
+    Ok(problem::json(Reply::Ok, &paging.list_both_ways(rows, |row| row.id, EventSummaryView::from)))
 }
 
 /// `GET /v1/events/{id}`.
@@ -43,6 +48,66 @@ pub(crate) async fn show(
     let (parts, _) = request.into_parts();
     let event = shared.store.event_get(principal.tenant_id, path_id(&parts)?, shared.clock.now()).await?;
     Ok(problem::json(Reply::Ok, &EventView::from(event)))
+}
+
+/// `GET /v1/events/{id}/deliveries`.
+pub(crate) async fn deliveries(
+    principal: Principal<Read>,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let event = event(&shared, principal.tenant_id, request.uri()).await?;
+    Ok(problem::json(Reply::Ok, &List::whole(event.deliveries.into_iter().map(DeliveryView::from).collect())))
+}
+
+/// `GET /v1/events/{id}/attempts`.
+pub(crate) async fn attempts(
+    principal: Principal<Read>,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let event = event(&shared, principal.tenant_id, request.uri()).await?;
+    let attempts = event.attempts.into_iter().zip(event.leaf_hashes);
+    Ok(problem::json(Reply::Ok, &List::whole(attempts.map(AttemptView::from).collect())))
+}
+
+/// `GET /v1/events/{id}/attempts/{attempt_id}`: with everything that was kept of the answer.
+pub(crate) async fn attempt(
+    principal: Principal<Read>,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let event = event(&shared, principal.tenant_id, request.uri()).await?;
+    let id: AttemptId = path_part(request.uri().path(), 5)?;
+    let mut attempts = event.attempts.into_iter().zip(event.leaf_hashes);
+    let (attempt, leaf_hash) = attempts.find(|(attempt, _)| attempt.id == id).ok_or_else(Problem::not_found)?;
+    Ok(problem::json(Reply::Ok, &AttemptView::in_full(attempt, leaf_hash)))
+}
+
+/// `GET /v1/events/{id}/payload`: the body as it came in. Whatever it claims to be, it is handed out as bytes to keep, so
+/// that no browser takes a webhook for a page of this server.
+pub(crate) async fn payload(
+    principal: Principal<Read>,
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    Query::read_alone(request.uri(), &[])?.end()?;
+    let id: EventId = path_part(request.uri().path(), 3)?;
+    let event = shared.store.event_read(principal.tenant_id, id).await?;
+    let content_type = event.headers.get(CONTENT_TYPE.as_str()).and_then(|value| HeaderValue::from_bytes(value).ok());
+    let mut response = problem::bytes(problem::BYTES, event.body);
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let attachment = HeaderValue::try_from(format!("attachment; filename=\"{id}\""));
+    headers.extend(attachment.ok().map(|attachment| (CONTENT_DISPOSITION, attachment)));
+    headers.extend(content_type.map(|content_type| (KAPSEL_CONTENT_TYPE, content_type)));
+    Ok(response)
+}
+
+async fn event(shared: &Shared, tenant_id: TenantId, uri: &Uri) -> Result<EventDetail, Problem> {
+    Query::read_alone(uri, &[])?.end()?;
+    let id = path_part(uri.path(), 3)?;
+    Ok(shared.store.event_get(tenant_id, id, shared.clock.now()).await?)
 }
 
 /// `POST /v1/events/{id}/retry`.

@@ -8,12 +8,15 @@ mod api_key_view;
 mod api_keys;
 pub(crate) mod auth;
 mod cursor;
+mod endpoint_actions;
 mod endpoint_input;
+mod endpoint_patch;
 mod endpoint_view;
 mod endpoints;
 mod event_view;
 mod events;
 mod fields;
+mod json_body;
 mod limits_input;
 mod policy_input;
 mod preconditions;
@@ -26,6 +29,7 @@ mod tenant_input;
 mod tenant_view;
 mod tenants;
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -34,9 +38,6 @@ use http::request::Parts;
 
 use crate::Shared;
 use crate::problem::Problem;
-
-/// Largest body of a request, in bytes.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// The routes.
 pub(crate) fn routes() -> Router<Arc<Shared>> {
@@ -48,9 +49,21 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/api-keys", get(api_keys::list).post(api_keys::create))
         .route("/v1/api-keys/{id}", get(api_keys::show).delete(api_keys::revoke))
         .route("/v1/endpoints", get(endpoints::list).post(endpoints::create))
-        .route("/v1/endpoints/{id}", get(endpoints::show).put(endpoints::replace).delete(endpoints::delete))
+        .route(
+            "/v1/endpoints/{id}",
+            get(endpoints::show).put(endpoints::replace).patch(endpoints::change).delete(endpoints::delete),
+        )
+        .route("/v1/endpoints/{id}/enable", post(endpoint_actions::enable))
+        .route("/v1/endpoints/{id}/disable", post(endpoint_actions::disable))
+        .route("/v1/endpoints/{id}/reset-circuit", post(endpoint_actions::reset_circuit))
+        .route("/v1/endpoints/{id}/rotate-secret", post(endpoint_actions::rotate_secret))
+        .route("/v1/endpoints/{id}/test", post(endpoint_actions::test))
         .route("/v1/events", get(events::list))
         .route("/v1/events/{id}", get(events::show))
+        .route("/v1/events/{id}/deliveries", get(events::deliveries))
+        .route("/v1/events/{id}/attempts", get(events::attempts))
+        .route("/v1/events/{id}/attempts/{attempt_id}", get(events::attempt))
+        .route("/v1/events/{id}/payload", get(events::payload))
         .route("/v1/events/{id}/retry", post(events::retry))
         .route("/v1/replays", get(replays::list).post(replays::create))
         .route("/v1/replays/preview", post(replays::preview))
@@ -61,7 +74,11 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
 }
 
 /// The id that stands as the third part of the path, as in `/v1/events/{id}/retry`. What is no id names nothing.
-fn path_id<I: std::str::FromStr>(parts: &Parts) -> Result<I, Problem> {
-    let id = parts.uri.path().split('/').nth(3);
-    id.and_then(|id| id.parse().ok()).ok_or_else(Problem::not_found)
+fn path_id<I: FromStr>(parts: &Parts) -> Result<I, Problem> {
+    path_part(parts.uri.path(), 3)
+}
+
+/// The id that stands in this place of the path, counted from 1.
+fn path_part<I: FromStr>(path: &str, place: usize) -> Result<I, Problem> {
+    path.split('/').nth(place).and_then(|id| id.parse().ok()).ok_or_else(Problem::not_found)
 }

@@ -5,7 +5,7 @@ use http::Uri;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::cursor::{self, Position};
+use super::cursor::{self, Direction, Position};
 use super::fields::Problems;
 use crate::problem::Problem;
 
@@ -93,9 +93,9 @@ impl Query {
         if page.is_some() && self.text("cursor").is_some() {
             self.problems.add("page", "give either page or cursor");
         }
-        let after = self.text("cursor").map(cursor::decode).transpose();
+        let cursor = self.text("cursor").map(cursor::decode).transpose();
         self.problems.into_result()?;
-        Ok(Paging { limit, skip: (page.unwrap_or(1) - 1) * limit, after: after? })
+        Ok(Paging { limit, skip: (page.unwrap_or(1) - 1) * limit, cursor: cursor? })
     }
 }
 
@@ -103,8 +103,7 @@ impl Query {
 pub(crate) struct Paging<P> {
     limit: usize,
     skip: usize,
-    /// Behind which id the list continues.
-    pub(crate) after: Option<P>,
+    cursor: Option<(P, Direction)>,
 }
 
 /// One page.
@@ -114,7 +113,32 @@ pub(crate) struct List<T> {
     next_cursor: Option<String>,
 }
 
+impl<T> List<T> {
+    /// A list that is short enough for one page.
+    pub(crate) fn whole(data: Vec<T>) -> Self {
+        List { data, next_cursor: None }
+    }
+}
+
+/// One page of a list that can be read backwards too.
+#[derive(Serialize)]
+pub(crate) struct ListBothWays<T> {
+    #[serde(flatten)]
+    list: List<T>,
+    prev_cursor: Option<String>,
+}
+
 impl<P: Position> Paging<P> {
+    /// Behind which id the list continues.
+    pub(crate) fn after(&self) -> Option<P> {
+        self.cursor.filter(|(_, direction)| *direction == Direction::Next).map(|(id, _)| id)
+    }
+
+    /// In front of which id the page ends. Its rows are to be asked for from there on, backwards.
+    pub(crate) fn back_from(&self) -> Option<P> {
+        self.cursor.filter(|(_, direction)| *direction == Direction::Previous).map(|(id, _)| id)
+    }
+
     /// How many rows to ask the store for: one more than is shown tells whether there is a next page.
     pub(crate) fn rows(&self) -> usize {
         self.skip + self.limit + 1
@@ -123,8 +147,31 @@ impl<P: Position> Paging<P> {
     /// The page, from the rows that the store gave.
     pub(crate) fn list<R, T>(&self, mut rows: Vec<R>, id: impl Fn(&R) -> P, show: impl FnMut(R) -> T) -> List<T> {
         let end = self.skip + self.limit;
-        let next_cursor = (rows.len() > end).then(|| cursor::encode(id(&rows[end - 1])));
+        let next_cursor = (rows.len() > end).then(|| cursor::encode(id(&rows[end - 1]), Direction::Next));
         rows.truncate(end);
         List { data: rows.into_iter().skip(self.skip).map(show).collect(), next_cursor }
+    }
+
+    /// The same for a list that can be read backwards too. Rows that were asked for backwards come in that order.
+    pub(crate) fn list_both_ways<R, T>(
+        &self,
+        mut rows: Vec<R>,
+        id: impl Fn(&R) -> P,
+        show: impl FnMut(R) -> T,
+    ) -> ListBothWays<T> {
+        if self.back_from().is_none() {
+            // Whoever came here by a cursor or a number came past something.
+            let has_previous = self.skip > 0 || self.cursor.is_some();
+            let first = rows.get(self.skip).map(&id).filter(|_| has_previous);
+            let prev_cursor = first.map(|id| cursor::encode(id, Direction::Previous));
+            return ListBothWays { list: self.list(rows, id, show), prev_cursor };
+        }
+        let has_previous = rows.len() > self.limit;
+        rows.truncate(self.limit);
+        rows.reverse();
+        let prev_cursor = rows.first().filter(|_| has_previous).map(|row| cursor::encode(id(row), Direction::Previous));
+        // There is a next page: the one that this one lies in front of.
+        let next_cursor = rows.last().map(|row| cursor::encode(id(row), Direction::Next));
+        ListBothWays { list: List { data: rows.into_iter().map(show).collect(), next_cursor }, prev_cursor }
     }
 }

@@ -9,7 +9,7 @@ use kapsel_store::{EventRange, Replay, ReplayCount, ReplayScan, StoreError};
 use serde_json::Value;
 
 use super::auth::{Principal, Read, Write};
-use super::endpoints::read_json;
+use super::json_body::read_json;
 use super::path_id;
 use super::query::Query;
 use super::replay_input::{self, Draft};
@@ -77,7 +77,7 @@ pub(crate) async fn list(
     request: Request,
 ) -> Result<Response, Problem> {
     let paging = Query::read(request.uri(), &[])?.finish::<ReplayId>()?;
-    let rows = shared.replays.replay_list(principal.tenant_id, paging.after, paging.rows()).await?;
+    let rows = shared.replays.replay_list(principal.tenant_id, paging.after(), paging.rows()).await?;
     Ok(problem::json(Reply::Ok, &paging.list(rows, |row| row.id, ReplayView::from)))
 }
 

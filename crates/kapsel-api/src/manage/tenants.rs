@@ -10,7 +10,7 @@ use kapsel_store::StoreError;
 use kapsel_store::error::with_sources;
 
 use super::auth::{Operate, Principal};
-use super::endpoints::read_json;
+use super::json_body::read_json;
 use super::preconditions::{IfMatch, with_etag};
 use super::query::Query;
 use super::tenant_view::TenantView;
@@ -51,7 +51,7 @@ pub(crate) async fn list(
     request: Request,
 ) -> Result<Response, Problem> {
     let paging = Query::read(request.uri(), &[])?.finish::<TenantId>()?;
-    let rows = shared.accounts.tenant_list(paging.after, paging.rows()).await?;
+    let rows = shared.accounts.tenant_list(paging.after(), paging.rows()).await?;
     Ok(problem::json(Reply::Ok, &paging.list(rows, |row| row.id, TenantView::from)))
 }
 

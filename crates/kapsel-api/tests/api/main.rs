@@ -14,6 +14,7 @@ mod ingest_accept;
 mod ingest_load;
 mod ingest_refuse;
 mod manage_auth;
+mod manage_endpoint_actions;
 mod manage_endpoints;
 mod manage_events;
 mod manage_input;

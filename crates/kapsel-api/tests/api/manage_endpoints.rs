@@ -60,6 +60,7 @@ async fn a_new_endpoint_is_shown_whole_and_takes_webhooks_in_at_once() {
         "circuit_state": "closed",
         "blocked_until": null,
         "headers": {},
+        "signing_keys": [{"version": "v1", "public_key": null, "expires_at": null}],
         "created_at": "2026-01-01T00:00:00.000Z",
         "updated_at": "2026-01-01T00:00:00.000Z",
         "version": 1,
@@ -287,7 +288,10 @@ async fn if_match_guards_against_lost_updates() {
     assert_eq!(put(&app, &id, &[("if-match", "\"1\"")], body()).await.status, 200);
     put(&app, &id, &[("if-match", "\"1\"")], body()).await.expect_error(412, "E1011");
     put(&app, &id, &[("if-match", "1")], body()).await.expect_error(400, "E1006");
-    assert_eq!(put(&app, &id, &[("if-match", "*")], body()).await.status, 200);
+    // What changes nothing makes no version.
+    assert_eq!(put(&app, &id, &[("if-match", "*")], body()).await.json()["version"], 2);
+    let other = json!({"url": "https://c.example/"});
+    assert_eq!(put(&app, &id, &[("if-match", "*")], other).await.json()["version"], 3);
     let path = format!("/v1/endpoints/{id}");
     let delete = |tag| app.manage_with(Method::DELETE, &path, tag, None);
     delete(&[("if-match", "\"2\"")]).await.expect_error(412, "E1011");

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http::Method;
 use kapsel_core::settlement::{Decision, Next};
 use kapsel_core::{
-    Attempt, Clock as _, EndpointId, FailureKind, FinalReason, IdGenerator, Outcome, ResponseHead, SystemEntropy,
+    Attempt, Clock as _, EndpointId, FailureKind, FinalReason, HeaderBlock, IdGenerator, Outcome, ResponseHead,
+    SystemEntropy,
 };
 use kapsel_store::{ClaimedDelivery, DeliveryStore as _, Settled, Settlement};
 use serde_json::{Value, json};
@@ -89,6 +90,7 @@ async fn an_event_is_shown_with_its_deliveries_and_attempts() {
         "duration_ms": 12,
         "url": "https://destination.example/hook",
         "response_status": 200,
+        "response_headers": {},
         "response_body": "thanks",
         "response_body_truncated": false,
         "error_code": null,
@@ -208,4 +210,102 @@ async fn an_event_that_cannot_be_queued_anew_says_why() {
     let message = app.manage(Method::POST, &path, None).await.expect_error(409, "E1011");
     assert!(message.contains("deleted"), "{message}");
     assert_eq!(app.wakes(), 0);
+}
+
+#[tokio::test]
+async fn an_attempt_is_shown_with_everything_that_was_kept_of_the_answer() {
+    let app = App::new().await;
+    let endpoint = app.endpoint().await;
+    let (id, claimed) = deliver(&app, endpoint).await;
+    let pairs = [("content-type", &b"text/plain"[..]), ("set-cookie", b"a=1"), ("set-cookie", b"b=2")];
+    let head = ResponseHead {
+        status: 500,
+        headers: HeaderBlock::from_pairs(pairs),
+        body: vec![b'x'; 60_000].into(),
+        body_truncated: false,
+    };
+    settle(&app, &claimed, Outcome::Response(head), Next::Failed(FinalReason::Refused)).await;
+
+    let listed = app.get(&format!("/v1/events/{id}/attempts")).await.json();
+    assert_eq!(listed, json!({"data": shown(&app, &id).await["attempts"], "next_cursor": null}));
+    let deliveries = app.get(&format!("/v1/events/{id}/deliveries")).await.json();
+    assert_eq!(deliveries, json!({"data": shown(&app, &id).await["deliveries"], "next_cursor": null}));
+    let mut expected = listed["data"][0].clone();
+    let headers = json!({"content-type": ["text/plain"], "set-cookie": ["a=1", "b=2"]});
+    assert_eq!(expected["response_headers"], headers);
+    assert_eq!(
+        (&expected["response_body_truncated"], expected["response_body"].as_str().unwrap().len()),
+        (&json!(true), 4_096)
+    );
+
+    let attempt = expected["id"].as_str().unwrap().to_owned();
+    let whole = app.get(&format!("/v1/events/{id}/attempts/{attempt}")).await.json();
+    expected["response_body"] = json!("x".repeat(60_000));
+    expected["response_body_truncated"] = json!(false);
+    assert_eq!(whole, expected);
+    for path in [
+        format!("/v1/events/{id}/attempts/da_01h455vb4pex5vsknk084sn02q"),
+        format!("/v1/events/{id}/attempts/nonsense"),
+        format!("/v1/events/evt_01h455vb4pex5vsknk084sn02q/attempts/{attempt}"),
+        "/v1/events/evt_01h455vb4pex5vsknk084sn02q/attempts".to_owned(),
+        "/v1/events/evt_01h455vb4pex5vsknk084sn02q/deliveries".to_owned(),
+        "/v1/events/evt_01h455vb4pex5vsknk084sn02q/payload".to_owned(),
+    ] {
+        app.get(&path).await.expect_error(404, "E1008");
+    }
+}
+
+#[tokio::test]
+async fn a_payload_comes_back_as_bytes_that_no_browser_renders() {
+    let app = App::new().await;
+    let endpoint = app.endpoint().await;
+    let body: Vec<u8> = (0..=255).collect();
+    let id = app.ingest(endpoint, &[("content-type", "text/html")], body.clone()).await.expect_received();
+    let answer = app.get(&format!("/v1/events/{id}/payload")).await;
+    assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &body[..]));
+    assert_eq!(answer.header("content-type"), Some("application/octet-stream"));
+    assert_eq!(answer.header("kapsel-content-type"), Some("text/html"));
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(answer.header("content-disposition"), Some(format!("attachment; filename=\"{id}\"").as_str()));
+}
+
+#[tokio::test]
+async fn pages_can_be_turned_back() {
+    let app = App::new().await;
+    let endpoint = app.endpoint().await;
+    let mut ids = Vec::new();
+    for _ in 0..7 {
+        ids.push(app.ingest(endpoint, &[], "body").await.expect_received());
+    }
+    ids.reverse();
+    let page = async |cursor: Option<&str>| {
+        let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+        let page = app.get(&format!("/v1/events?limit=3{cursor}")).await.json();
+        let shown: Vec<String> =
+            page["data"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+        let cursor = |name: &str| page[name].as_str().map(str::to_owned);
+        (shown, cursor("next_cursor"), cursor("prev_cursor"))
+    };
+    let (first, next, previous) = page(None).await;
+    assert_eq!((&first[..], previous), (&ids[..3], None));
+    let (second, next, previous) = page(next.as_deref()).await;
+    assert_eq!(second, ids[3..6]);
+    let (third, end, back) = page(next.as_deref()).await;
+    assert_eq!((&third[..], end), (&ids[6..], None));
+    // Back from the third page, and from the second.
+    let (again, on, _) = page(back.as_deref()).await;
+    assert_eq!((again, page(on.as_deref()).await.0), (second, third));
+    let (again, on, start) = page(previous.as_deref()).await;
+    assert_eq!((again, start), (first, None));
+    assert_eq!(page(on.as_deref()).await.0, ids[3..6]);
+
+    // What came in meanwhile lies in front of the first page.
+    let newer = app.ingest(endpoint, &[], "body").await.expect_received();
+    let (found, ..) = page(previous.as_deref()).await;
+    assert_eq!(found, ids[..3], "the page in front of the second is the three before it");
+    let (_, _, start) = page(previous.as_deref()).await;
+    assert_eq!(page(start.as_deref()).await.0, [newer]);
+    // Numbered pages go back as well.
+    let numbered = app.get("/v1/events?limit=3&page=2").await.json();
+    assert!(numbered["prev_cursor"].is_string());
 }

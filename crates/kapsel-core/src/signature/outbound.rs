@@ -165,12 +165,38 @@ pub fn generate_secret(entropy: &dyn Entropy) -> SecretString {
     text.into()
 }
 
+/// A new key of the same kind as `former`: an Ed25519 key where that is one, otherwise a `whsec_…` secret.
+pub fn generate_like(former: Option<&SecretString>, entropy: &dyn Entropy) -> SecretString {
+    if !former.is_some_and(|key| key.expose_secret().starts_with(SECRET_KEY_PREFIX)) {
+        return generate_secret(entropy);
+    }
+    let mut seed = Zeroizing::new([0; ed25519_dalek::SECRET_KEY_LENGTH]);
+    entropy.fill(&mut *seed);
+    let mut text = String::with_capacity(SECRET_KEY_PREFIX.len() + seed.len().div_ceil(3) * 4);
+    text.push_str(SECRET_KEY_PREFIX);
+    STANDARD.encode_string(seed.as_slice(), &mut text);
+    text.into()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::entropy::SystemEntropy;
+
+    #[test]
+    fn a_new_key_is_of_the_kind_of_the_former() {
+        let secret = generate_like(None, &SystemEntropy);
+        let key: SecretString = format!("whsk_{}", STANDARD.encode([7; 32])).into();
+        for (former, start) in [(&secret, "whsec_"), (&key, "whsk_")] {
+            let new = generate_like(Some(former), &SystemEntropy);
+            assert!(new.expose_secret().starts_with(start));
+            assert_ne!(new.expose_secret(), former.expose_secret());
+            OutboundSigner::new(&[SigningSecret { key: new, expires_at: None }]).unwrap();
+        }
+    }
+
     use crate::headers::HeaderBlock;
     use crate::signature::{VerificationScheme, Verifier};
 

@@ -218,13 +218,25 @@ fn hot_statements_go_by_their_keys() {
         ("event_ids_of_tenant", sql::EVENT_IDS_OF_TENANT, "(tenant_id=? AND id>? AND id<?)"),
         ("event_ids_of_endpoint", sql::EVENT_IDS_OF_ENDPOINT, "events_by_endpoint (endpoint_id=? AND id>? AND id<?)"),
         ("replay_due", sql::REPLAY_DUE, "USING INDEX replays_running"),
-        ("replay_ids_given_up", sql::REPLAY_IDS_GIVEN_UP, "(tenant_id=? AND event_id>? AND event_id<?)"),
-        ("replay_ids_of_endpoint", sql::REPLAY_IDS_OF_ENDPOINT, "events_by_endpoint (endpoint_id=? AND id>? AND id<?)"),
-        ("replay_ids_of_tenant", sql::REPLAY_IDS_OF_TENANT, "(tenant_id=? AND id>? AND id<?)"),
-        ("replay_ids_queued", sql::REPLAY_IDS_QUEUED, "queue_by_event (tenant_id=? AND event_id>? AND event_id<?)"),
         (
-            "replay_ids_undelivered",
-            sql::REPLAY_IDS_UNDELIVERED,
+            "event_ids_given_up_oldest_first",
+            sql::EVENT_IDS_GIVEN_UP_OLDEST_FIRST,
+            "(tenant_id=? AND event_id>? AND event_id<?)",
+        ),
+        (
+            "event_ids_of_endpoint_oldest_first",
+            sql::EVENT_IDS_OF_ENDPOINT_OLDEST_FIRST,
+            "events_by_endpoint (endpoint_id=? AND id>? AND id<?)",
+        ),
+        ("event_ids_of_tenant_oldest_first", sql::EVENT_IDS_OF_TENANT_OLDEST_FIRST, "(tenant_id=? AND id>? AND id<?)"),
+        (
+            "event_ids_queued_oldest_first",
+            sql::EVENT_IDS_QUEUED_OLDEST_FIRST,
+            "queue_by_event (tenant_id=? AND event_id>? AND event_id<?)",
+        ),
+        (
+            "event_ids_undelivered_oldest_first",
+            sql::EVENT_IDS_UNDELIVERED_OLDEST_FIRST,
             "queue_by_event (tenant_id=? AND event_id>? AND event_id<?)",
         ),
         ("replay_list", sql::REPLAY_LIST, "replays_by_tenant (tenant_id=? AND id<?)"),
@@ -273,11 +285,11 @@ fn a_look_for_a_step_costs_the_same_however_much_there_is() {
         }
     };
     let looks = [
-        sql::REPLAY_IDS_GIVEN_UP,
-        sql::REPLAY_IDS_QUEUED,
-        sql::REPLAY_IDS_UNDELIVERED,
-        sql::REPLAY_IDS_OF_TENANT,
-        sql::REPLAY_IDS_OF_ENDPOINT,
+        sql::EVENT_IDS_GIVEN_UP_OLDEST_FIRST,
+        sql::EVENT_IDS_QUEUED_OLDEST_FIRST,
+        sql::EVENT_IDS_UNDELIVERED_OLDEST_FIRST,
+        sql::EVENT_IDS_OF_TENANT_OLDEST_FIRST,
+        sql::EVENT_IDS_OF_ENDPOINT_OLDEST_FIRST,
     ];
     let steps = |text: &str| {
         let mut statement = connection.prepare(text).unwrap();

@@ -153,6 +153,8 @@ macro_rules! contract_suite {
                 every_event_is_in_exactly_one_state,
                 undelivered_lists_everything_undelivered,
                 pages_are_total_and_stable,
+                pages_go_both_ways,
+                event_reads_back_as_it_came_in,
                 filters_by_time_endpoint_and_status,
                 summary_shows_what_came_in,
                 event_with_several_deliveries_shows_the_most_open_one,

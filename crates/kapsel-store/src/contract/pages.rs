@@ -6,7 +6,7 @@ use std::time::Duration;
 use kapsel_core::{DeliveryRef, DeliveryState, Endpoint, EventId, FinalReason, TenantId};
 use test_harness::EventBuilder;
 
-use super::world::{ALL, World, with_key};
+use super::world::{ALL, World, assert_not_found, with_key};
 use crate::{ClaimedDelivery, EventFilter, NewEvent, StatusSet};
 
 /// Events, and where they are expected to stand.
@@ -107,7 +107,7 @@ pub async fn pages_are_total_and_stable(world: World) {
     for status in states.chain([StatusSet::ALL, StatusSet::UNDELIVERED]) {
         for endpoint_id in [None, Some(endpoints[1].id)] {
             for (since, until) in times {
-                filters.push(EventFilter { status, endpoint_id, since, until, before: None });
+                filters.push(EventFilter { status, endpoint_id, since, until, ..EventFilter::default() });
             }
         }
     }
@@ -133,6 +133,59 @@ pub async fn pages_are_total_and_stable(world: World) {
             assert_eq!(seen, expected, "in pages of {limit} by {filter:?}");
         }
     }
+}
+
+/// What one way shows, the other way shows as well, from wherever one turns round.
+pub async fn pages_go_both_ways(world: World) {
+    let start = world.now();
+    let (endpoint, _) = one_of_each(&world).await;
+    one_of_each(&world).await;
+    world.pass_seconds(10);
+    world.accept_many(&endpoint, 3).await;
+    let states = DeliveryState::ALL.iter().map(|state| StatusSet::only(*state));
+    for status in states.chain([StatusSet::ALL, StatusSet::UNDELIVERED]) {
+        for endpoint_id in [None, Some(endpoint.id)] {
+            for (since, until) in [(None, None), (Some(start), Some(start + Duration::from_secs(5)))] {
+                let filter = EventFilter { status, endpoint_id, since, until, ..EventFilter::default() };
+                let mut expected: Vec<_> = world.list(filter).await.iter().map(|event| event.id).collect();
+                expected.reverse();
+                for limit in [1, 2, ALL] {
+                    let (mut seen, mut after) = (Vec::new(), EventId::MIN);
+                    loop {
+                        let filter = EventFilter { after: Some(after), ..filter };
+                        let page = world.store.event_list(TenantId::DEFAULT, filter, limit, world.now()).await.unwrap();
+                        let Some(last) = page.last() else { break };
+                        after = last.id;
+                        seen.extend(page.iter().map(|event| event.id));
+                        assert!(seen.len() <= expected.len(), "an event is shown twice or too many");
+                    }
+                    assert_eq!(seen, expected, "in pages of {limit} by {filter:?}");
+                }
+                for (place, turn) in expected.iter().enumerate() {
+                    let newer = world.list(EventFilter { after: Some(*turn), ..filter }).await;
+                    assert!(newer.iter().map(|event| event.id).eq(expected[place + 1..].iter().copied()));
+                    let between = EventFilter { after: Some(*turn), before: expected.last().copied(), ..filter };
+                    assert_eq!(world.list(between).await.len(), (expected.len() - place).saturating_sub(2));
+                }
+            }
+        }
+    }
+}
+
+/// An event reads back as it was stored, and only for its tenant.
+pub async fn event_reads_back_as_it_came_in(world: World) {
+    let endpoint = world.endpoint().await;
+    for body in [vec![], b"small".to_vec(), vec![0xa5; 100_000]] {
+        let event = EventBuilder::new(world.event_id(), &endpoint, world.now())
+            .headers(&[("content-type", "text/plain"), ("x-source", "one"), ("x-source", "two")])
+            .body(body)
+            .build();
+        let new = world.new_event_of(event.clone(), &[&endpoint]);
+        world.insert(vec![new]).await;
+        assert_eq!(world.store.event_read(TenantId::DEFAULT, event.id).await.unwrap(), event);
+        assert_not_found(world.store.event_read(world.tenant_id(), event.id).await);
+    }
+    assert_not_found(world.store.event_read(TenantId::DEFAULT, world.event_id()).await);
 }
 
 /// Filters narrow down, each by itself and together; `since` is within, `until` is not.

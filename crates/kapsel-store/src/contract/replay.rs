@@ -221,7 +221,7 @@ pub async fn replay_scan_finds_what_lists_show_oldest_first(world: World) {
             for (since, until) in ranges {
                 let filter = ReplayFilter { endpoint_id, statuses, since, until };
                 let replay = Replay { range: filter.range(end), ..world.new_replay(filter) };
-                let shown = EventFilter { status: statuses, endpoint_id, since, until, before: Some(end) };
+                let shown = EventFilter { status: statuses, endpoint_id, since, until, before: Some(end), after: None };
                 let mut expected: Vec<_> = world.list(shown).await.iter().map(|event| event.id).collect();
                 expected.reverse();
                 assert_eq!(world.scan(&replay).await, expected, "{filter:?}");

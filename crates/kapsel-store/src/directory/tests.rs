@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use async_trait::async_trait;
 use kapsel_core::endpoint::{DisabledReason, SigningSecret};
 use kapsel_core::signature::VerificationScheme;
-use kapsel_core::{EventId, IdGenerator, TenantId, Timestamp};
+use kapsel_core::{Event, EventId, IdGenerator, TenantId, Timestamp};
 use test_harness::{EndpointBuilder, SeededEntropy};
 use tokio::sync::watch;
 
@@ -163,6 +163,10 @@ impl AdminStore for Changes {
         _: usize,
         _: Timestamp,
     ) -> Result<Vec<EventSummary>, StoreError> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn event_read(&self, _: TenantId, _: EventId) -> Result<Event, StoreError> {
         Err(StoreError::NotFound)
     }
 

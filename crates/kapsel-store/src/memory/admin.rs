@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use async_trait::async_trait;
-use kapsel_core::{Endpoint, EndpointId, EndpointStatus, EventId, TenantId, Timestamp};
+use kapsel_core::{Endpoint, EndpointId, EndpointStatus, Event, EventId, TenantId, Timestamp};
 
 use super::MemoryStore;
 use super::state::{Queued, State, StoredEvent};
@@ -92,17 +92,23 @@ impl AdminStore for MemoryStore {
         now: Timestamp,
     ) -> Result<Vec<EventSummary>, StoreError> {
         let state = self.lock();
-        let end = filter.end_id();
-        let events = state
+        let (passed, end) = (filter.after, filter.end_id());
+        let passing = state
             .events
             .range(filter.lowest_id()..)
-            .rev()
-            .filter(|(id, _)| end.is_none_or(|end| **id < end))
+            .filter(|(id, _)| passed.is_none_or(|passed| **id > passed) && end.is_none_or(|end| **id < end))
             .filter(|(_, stored)| stored.event.tenant_id == tenant_id)
             .filter(|(_, stored)| filter.takes_endpoint(stored.event.endpoint_id))
             .map(|(_, stored)| state.summary_of(stored, now))
             .filter(|summary| filter.status.contains(summary.status));
-        Ok(events.take(limit).collect())
+        Ok(match filter.is_oldest_first() {
+            true => passing.take(limit).collect(),
+            false => passing.rev().take(limit).collect(),
+        })
+    }
+
+    async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError> {
+        Ok(Event::clone(&self.lock().event_of(tenant_id, id)?.event))
     }
 
     async fn event_requeue(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError> {

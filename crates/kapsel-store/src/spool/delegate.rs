@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kapsel_core::{DeliveryRef, Endpoint, EndpointId, EventId, InstanceId, Lease, TenantId, Timestamp};
+use kapsel_core::{DeliveryRef, Endpoint, EndpointId, Event, EventId, InstanceId, Lease, TenantId, Timestamp};
 
 use super::store::SpooledStore;
 use crate::{
@@ -120,6 +120,10 @@ impl AdminStore for SpooledStore {
         now: Timestamp,
     ) -> Result<Vec<EventSummary>, StoreError> {
         self.primary.event_list(tenant_id, filter, limit, now).await
+    }
+
+    async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError> {
+        self.primary.event_read(tenant_id, id).await
     }
 
     async fn event_requeue(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError> {

@@ -180,6 +180,12 @@ impl App {
         id
     }
 
+    /// An endpoint of the default tenant as it is stored.
+    pub(crate) async fn stored_endpoint(&self, id: &Value) -> Endpoint {
+        let id = id.as_str().unwrap().parse().unwrap();
+        self.store.endpoint_get(TenantId::DEFAULT, id).await.unwrap()
+    }
+
     pub(crate) async fn call(&self, request: Request<Body>) -> Answer {
         let response = self.router().call(request).await.unwrap();
         let (parts, body) = response.into_parts();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use kapsel_core::{DeliveryRef, Endpoint, EndpointId, EventId, InstanceId, Lease, TenantId, Timestamp};
+use kapsel_core::{DeliveryRef, Endpoint, EndpointId, Event, EventId, InstanceId, Lease, TenantId, Timestamp};
 use kapsel_store::spool::{SpoolPage, SpoolSize, SpoolStore};
 use kapsel_store::{
     AdminStore, ChangeSeq, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointChange, EventDetail, EventFilter,
@@ -217,6 +217,10 @@ impl AdminStore for ShakyStore {
         now: Timestamp,
     ) -> Result<Vec<EventSummary>, StoreError> {
         self.inner.event_list(tenant_id, filter, limit, now).await
+    }
+
+    async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError> {
+        self.inner.event_read(tenant_id, id).await
     }
 
     async fn event_requeue(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError> {

@@ -474,6 +474,7 @@ impl Script {
             since: time(),
             until: time(),
             before: self.chance(30).then(|| self.known_event().1),
+            after: self.chance(30).then(|| self.known_event().1),
         };
         Operation::EventList { tenant_id: self.any_tenant(), filter, limit: self.index(12) }
     }

@@ -1,4 +1,4 @@
--- replay_ids_undelivered
+-- event_ids_undelivered_oldest_first
 -- Each part ends at the limit by itself: PostgreSQL would otherwise read all of both before it looks for the first.
 (SELECT DISTINCT event_id
 FROM queue

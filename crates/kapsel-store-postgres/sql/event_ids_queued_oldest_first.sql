@@ -1,4 +1,4 @@
--- replay_ids_queued
+-- event_ids_queued_oldest_first
 SELECT DISTINCT event_id
 FROM queue
 WHERE tenant_id = $1 AND event_id > $2 AND event_id < $3

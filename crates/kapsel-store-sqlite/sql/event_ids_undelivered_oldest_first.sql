@@ -1,4 +1,4 @@
--- replay_ids_undelivered
+-- event_ids_undelivered_oldest_first
 SELECT event_id
 FROM queue INDEXED BY queue_by_event
 WHERE tenant_id = ?1 AND event_id > ?2 AND event_id < ?3
