@@ -1,4 +1,4 @@
-//! HTTP edge of Kapsel: the ingest route, the management API, the log of attempts, health and metrics, and the accept loop.
+//! HTTP edge of Kapsel: the ingest route, the management API, the log of attempts, health and metrics, and the server.
 //!
 //! **Is:** reading requests, checking who sends them and what they say, and answering. Incoming webhooks go through a
 //! bounded queue into group commits (`ingest`) and are answered when they are durable. HTTP statuses and error JSON are
@@ -10,6 +10,7 @@
 //! Read first: `ingest/handler.rs` and `ingest/queue.rs`.
 
 mod attest;
+mod client_address;
 mod envelope;
 mod ingest;
 mod manage;
@@ -33,6 +34,7 @@ use crate::manage::auth::OperatorKey;
 use crate::ops::health::StoreCheck;
 use crate::problem::Problem;
 
+pub use crate::client_address::TrustedProxies;
 pub use crate::ops::health::Readiness;
 pub use crate::server::serve;
 pub use crate::settings::{ApiSettings, ServerSettings};

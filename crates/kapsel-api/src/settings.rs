@@ -5,6 +5,8 @@ use std::time::Duration;
 use kapsel_core::AddressPolicy;
 use secrecy::SecretString;
 
+use crate::client_address::TrustedProxies;
+
 const MIB: usize = 1024 * 1024;
 
 /// Settings of the API. The default has an empty operator key, with which nobody is let in.
@@ -57,25 +59,37 @@ impl Default for ApiSettings {
     }
 }
 
-/// Settings of the accept loop.
-#[derive(Debug, Clone, Copy)]
+/// Settings of the server on one address.
+#[derive(Debug, Clone)]
 pub struct ServerSettings {
-    /// How long the head of a request may take, and how long a connection may stay idle between two requests.
+    /// How long a new connection may take until its first request has arrived, without the body.
     pub header_read_timeout: Duration,
+    /// How long a connection may stay idle after a request.
+    pub idle_timeout: Duration,
     /// Largest head of a request, in bytes.
     pub header_bytes_max: usize,
     /// How many connections are served at once; further ones wait in the backlog of the operating system.
     pub connections_max: usize,
+    /// How many of them one client may have, by IPv4 address or IPv6 network (/64); further ones are closed at once.
+    /// Trusted proxies may have any number.
+    pub connections_per_address_max: usize,
+    /// The proxies whose word on the client is taken.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for ServerSettings {
     fn default() -> Self {
         ServerSettings {
+            // Some proxies connect in advance; a head itself is there within a second or two.
+            header_read_timeout: Duration::from_secs(30),
             // Longer than the 60 s for which common proxies keep idle connections: the side that sends the next
             // request should be the one that closes, or the request meets a closed connection.
-            header_read_timeout: Duration::from_secs(75),
+            idle_timeout: Duration::from_secs(75),
             header_bytes_max: 64 * 1024,
             connections_max: 10_000,
+            // A quarter: many for one sender, and the others keep most.
+            connections_per_address_max: 2_500,
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::auth;
 use crate::Shared;
+use crate::client_address::ClientAddress;
 
 /// An endpoint as JSON.
 #[derive(Serialize)]
@@ -135,6 +136,13 @@ fn seconds(millis: u64) -> serde_json::Number {
 /// What ingest URLs begin with: as configured, else where this request was sent to. Without either, ingest URLs are
 /// relative.
 pub(crate) fn base_url(shared: &Shared, parts: &Parts) -> String {
-    let configured = shared.settings.public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
-    configured.or_else(|| auth::host(parts).map(|host| format!("http://{host}"))).unwrap_or_default()
+    if let Some(url) = &shared.settings.public_url {
+        return url.trim_end_matches('/').to_owned();
+    }
+    let client = ClientAddress::of(parts);
+    let scheme = client.map_or("http", |client| client.scheme(&parts.headers));
+    if let Some(host) = client.and_then(|client| client.forwarded_host(&parts.headers)) {
+        return format!("{scheme}://{host}");
+    }
+    auth::host(parts).map(|host| format!("{scheme}://{host}")).unwrap_or_default()
 }

@@ -20,4 +20,6 @@ mod manage_input;
 mod manage_replays;
 mod ops;
 mod server;
+mod server_clients;
+mod server_http2;
 mod support;
