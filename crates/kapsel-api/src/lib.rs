@@ -37,6 +37,7 @@ use crate::problem::Problem;
 pub use crate::client_address::TrustedProxies;
 pub use crate::ops::health::Readiness;
 pub use crate::server::serve;
+pub use crate::server::tls::{Tls, TlsClients, TlsError, TlsFile, TlsFiles};
 pub use crate::settings::{ApiSettings, ServerSettings};
 
 /// What the API works with.

@@ -1,11 +1,13 @@
 //! What the HTTP edge can be told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kapsel_core::AddressPolicy;
 use secrecy::SecretString;
 
 use crate::client_address::TrustedProxies;
+use crate::server::tls::Tls;
 
 const MIB: usize = 1024 * 1024;
 
@@ -62,10 +64,13 @@ impl Default for ApiSettings {
 /// Settings of the server on one address.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
-    /// How long a new connection may take until its first request has arrived, without the body.
+    /// How long a new connection may take until its first request has arrived, without the body; with TLS, after the
+    /// handshake.
     pub header_read_timeout: Duration,
     /// How long a connection may stay idle after a request.
     pub idle_timeout: Duration,
+    /// How long a TLS handshake may take.
+    pub tls_handshake_timeout: Duration,
     /// Largest head of a request, in bytes.
     pub header_bytes_max: usize,
     /// How many connections are served at once; further ones wait in the backlog of the operating system.
@@ -75,6 +80,8 @@ pub struct ServerSettings {
     pub connections_per_address_max: usize,
     /// The proxies whose word on the client is taken.
     pub trusted_proxies: TrustedProxies,
+    /// The certificate; without it, plain HTTP is spoken.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl Default for ServerSettings {
@@ -85,11 +92,13 @@ impl Default for ServerSettings {
             // Longer than the 60 s for which common proxies keep idle connections: the side that sends the next
             // request should be the one that closes, or the request meets a closed connection.
             idle_timeout: Duration::from_secs(75),
+            tls_handshake_timeout: Duration::from_secs(10),
             header_bytes_max: 64 * 1024,
             connections_max: 10_000,
             // A quarter: many for one sender, and the others keep most.
             connections_per_address_max: 2_500,
             trusted_proxies: TrustedProxies::default(),
+            tls: None,
         }
     }
 }

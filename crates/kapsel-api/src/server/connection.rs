@@ -12,11 +12,14 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower_service::Service as _;
 
 use super::activity::{self, Activity, Patience};
 use super::http::Http;
+use super::tls::{ALPN_HTTP2, Tls};
 use crate::client_address::{ClientAddress, Peer};
 use crate::settings::ServerSettings;
 
@@ -43,14 +46,18 @@ impl Edge {
 
     /// The other end of a connection from this address.
     pub(super) fn peer(&self, ip: IpAddr) -> Peer {
-        Peer::new(ip, false, &self.settings.trusted_proxies)
+        Peer::new(ip, self.settings.tls.is_some(), &self.settings.trusted_proxies)
     }
 
     /// Serves a connection to its end, which begins when the sender of `stopped` is dropped.
     pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, peer: Peer, mut stopped: watch::Receiver<()>) {
         // Answers are small and written whole; waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
-        self.serve_plain(stream, peer, &mut stopped).await;
+        match &self.settings.tls {
+            // On the heap, as what HTTP/2 needs below: it is many times larger than a plain connection.
+            Some(tls) => Box::pin(self.serve_tls(stream, tls, peer, &mut stopped)).await,
+            None => self.serve_plain(stream, peer, &mut stopped).await,
+        }
     }
 
     async fn serve_plain(&self, stream: TcpStream, peer: Peer, stopped: &mut watch::Receiver<()>) {
@@ -62,6 +69,23 @@ impl Edge {
         };
         if let Ok(is_http2) = is_http2 {
             self.serve_http(stream, is_http2, peer, patience, stopped).await;
+        }
+    }
+
+    async fn serve_tls(&self, stream: TcpStream, tls: &Tls, peer: Peer, stopped: &mut watch::Receiver<()>) {
+        let handshake = TlsAcceptor::from(tls.current()).accept(stream);
+        let handshake = tokio::select! {
+            biased;
+            done = timeout(self.settings.tls_handshake_timeout, handshake) => done,
+            _ = stopped.changed() => return,
+        };
+        match handshake {
+            Ok(Ok(stream)) => {
+                let is_http2 = has_agreed_on_http2(&stream);
+                self.serve_http(stream, is_http2, peer, self.patience(), stopped).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, address = %peer.ip, "no TLS connection came about"),
+            Err(_) => tracing::debug!(address = %peer.ip, "a TLS handshake did not end in time"),
         }
     }
 
@@ -112,4 +136,9 @@ async fn speaks_http2(stream: &TcpStream) -> bool {
     let mut first = [0; HTTP2_BEGINNING.len()];
     let count = stream.peek(&mut first).await.unwrap_or_default();
     count >= HTTP2_BEGINNING_BYTES_MIN && HTTP2_BEGINNING.starts_with(&first[..count])
+}
+
+fn has_agreed_on_http2(stream: &TlsStream<TcpStream>) -> bool {
+    let (_, session) = stream.get_ref();
+    session.alpn_protocol() == Some(ALPN_HTTP2)
 }

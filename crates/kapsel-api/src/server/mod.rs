@@ -1,13 +1,14 @@
 //! The HTTP server: connections in, requests to the router, an orderly end.
 //!
 //! `accept` takes connections in, `limits` says how many, `connection` serves one, `http` holds what each version of HTTP
-//! is allowed, and `activity` knows whether anything still happens on a connection.
+//! is allowed, `activity` knows whether anything still happens on a connection, and `tls` holds certificates.
 
 mod accept;
 mod activity;
 mod connection;
 mod http;
 mod limits;
+pub(crate) mod tls;
 
 use std::pin::pin;
 use std::time::Duration;

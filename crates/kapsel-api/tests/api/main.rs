@@ -22,4 +22,5 @@ mod ops;
 mod server;
 mod server_clients;
 mod server_http2;
+mod server_tls;
 mod support;
