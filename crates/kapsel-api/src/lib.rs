@@ -132,17 +132,27 @@ impl Api {
         }
     }
 
-    /// All routes.
+    /// All routes, for one address that serves everything.
     pub fn router(&self) -> Router {
-        let routes = Router::new()
-            .route("/ingest/{endpoint_id}", post(ingest::handler::ingest))
-            .merge(manage::routes())
-            .merge(attest::routes())
+        self.enveloped(public_routes().merge(management_routes()))
+    }
+
+    /// What senders and verifiers need, for an address that everybody can reach.
+    pub fn public_router(&self) -> Router {
+        self.enveloped(public_routes())
+    }
+
+    /// Everything else, for an address of the management API.
+    pub fn management_router(&self) -> Router {
+        self.enveloped(management_routes())
+    }
+
+    fn enveloped(&self, routes: Router<Arc<Shared>>) -> Router {
+        let routes = routes
             .route("/health", get(ops::health::ready))
             .route("/health/live", get(ops::health::live))
             .route("/health/ready", get(ops::health::ready))
             .route("/health/startup", get(ops::health::startup))
-            .route("/metrics", get(ops::metrics::metrics))
             .route("/ready", get(ops::health::ready))
             .fallback(async || Problem::not_found())
             .method_not_allowed_fallback(async || {
@@ -157,4 +167,12 @@ impl Api {
     pub async fn drain(&self) {
         self.shared.queue.drain().await;
     }
+}
+
+fn public_routes() -> Router<Arc<Shared>> {
+    Router::new().route("/ingest/{endpoint_id}", post(ingest::handler::ingest)).merge(attest::routes())
+}
+
+fn management_routes() -> Router<Arc<Shared>> {
+    Router::new().merge(manage::routes()).route("/metrics", get(ops::metrics::metrics))
 }

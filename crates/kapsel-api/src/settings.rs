@@ -33,6 +33,8 @@ pub struct ApiSettings {
     pub body_read_timeout: Duration,
     /// What ingest URLs begin with, such as `https://hooks.example.com`; without it, the `Host` of the request that asks.
     pub public_url: Option<String>,
+    /// The port of ingest URLs where the management API has an address of its own; without it, the port of the `Host`.
+    pub ingest_port: Option<u16>,
     /// Hosts that the management API answers to, without port; empty for all. A list keeps web pages that have their
     /// name resolve to this server (DNS rebinding) from talking to it.
     pub allowed_hosts: Vec<String>,
@@ -54,6 +56,7 @@ impl Default for ApiSettings {
             commit_wait_max: Duration::from_secs(5),
             body_read_timeout: Duration::from_secs(30),
             public_url: None,
+            ingest_port: None,
             allowed_hosts: Vec::new(),
             address_policy: AddressPolicy::default(),
             operator_key: SecretString::default(),

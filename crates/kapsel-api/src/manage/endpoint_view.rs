@@ -141,8 +141,13 @@ pub(crate) fn base_url(shared: &Shared, parts: &Parts) -> String {
     }
     let client = ClientAddress::of(parts);
     let scheme = client.map_or("http", |client| client.scheme(&parts.headers));
+    // What a proxy tells is the address of the proxy; only our own host is known by two ports.
     if let Some(host) = client.and_then(|client| client.forwarded_host(&parts.headers)) {
         return format!("{scheme}://{host}");
     }
-    auth::host(parts).map(|host| format!("{scheme}://{host}")).unwrap_or_default()
+    match (auth::host(parts), shared.settings.ingest_port) {
+        (Some(host), Some(port)) => format!("{scheme}://{}:{port}", host.host()),
+        (Some(host), None) => format!("{scheme}://{host}"),
+        (None, _) => String::new(),
+    }
 }

@@ -117,3 +117,38 @@ async fn only_a_trusted_proxy_says_what_ingest_urls_begin_with() {
     assert_eq!(ingest_url(&served, proxy, &path, proto).await, "https://inside:8080");
     assert_eq!(ingest_url(&served, proxy, &path, "").await, "http://inside:8080");
 }
+
+#[tokio::test]
+async fn with_an_address_of_its_own_the_management_api_is_there_alone() {
+    let app = App::with(|settings| settings.ingest_port = Some(9_443)).await;
+    let endpoint = app.endpoint().await;
+    let public = Served::router(app.api.public_router(), ServerSettings::default(), GRACE).await;
+    let management = Served::router(app.api.management_router(), ServerSettings::default(), GRACE).await;
+    let everywhere = ["/health", "/health/live", "/health/ready", "/health/startup", "/ready"];
+    let managed = ["/v1/endpoints", "/v1/events", "/v1/replays", "/metrics"];
+    let for_all = ["/attestation/keys", "/attestation/sth", "/api/v1/attestation/keys", "/checkpoint"];
+    for (served, present, absent) in
+        [(&public, for_all.as_slice(), managed.as_slice()), (&management, managed.as_slice(), for_all.as_slice())]
+    {
+        let mut connection = served.connect().await;
+        let paths = everywhere.iter().chain(present).map(|path| (path, true));
+        for (path, is_present) in paths.chain(absent.iter().map(|path| (path, false))) {
+            let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {KEY}\r\n\r\n");
+            connection.send(head).await;
+            let (head, body) = connection.answer().await;
+            // Without a log there is no head yet: that, too, is 404, but not that of an unknown route.
+            let is_unknown = head.starts_with("http/1.1 404 ") && body.contains("there is no such object or route");
+            assert_eq!(!is_unknown, is_present, "{path}: {head}{body}");
+        }
+    }
+    let webhook = format!("POST /ingest/{endpoint} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nok");
+    for (served, status) in [(&public, "200"), (&management, "404")] {
+        let mut connection = served.connect().await;
+        connection.send(&webhook).await;
+        let (head, _) = connection.answer().await;
+        assert!(head.starts_with(&format!("http/1.1 {status} ")), "{head}");
+    }
+    // Ingest URLs name the port where webhooks are taken.
+    let path = format!("/v1/endpoints/{endpoint}");
+    assert_eq!(ingest_url(&management, [127, 0, 0, 1], &path, "").await, "http://inside:9443");
+}
