@@ -45,7 +45,12 @@ pub(crate) fn start_log(config: &LogConfig) {
 
 /// What a person sees at the start: where it listens, and two commands for a first webhook.
 fn welcome(server: &Server, config: &Config) -> String {
-    let base = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", server.addr()));
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    let management = format!("{scheme}://{}", server.management_addr());
+    // A public URL leads to the main address, and the management API may not be there.
+    let has_own_address = server.management_addr() != server.addr();
+    let base = config.server.public_url.clone().filter(|_| !has_own_address).unwrap_or_else(|| management.clone());
+    let own_address = if has_own_address { format!("Management API on {management}/\n") } else { String::new() };
     let key = match server.operator_key_origin() {
         OperatorKeyOrigin::Configured => "$KAPSEL_OPERATOR_KEY".to_owned(),
         OperatorKeyOrigin::File { path, .. } => format!("$(cat '{}')", path.display()),
@@ -67,6 +72,7 @@ fn welcome(server: &Server, config: &Config) -> String {
     format!(
         "Kapsel {version}\n\
          Listening on {local}\n\
+         {own_address}\
          Data in {folder}\n\
          Operator key {key_note}\n\
          \n\
@@ -78,7 +84,7 @@ fn welcome(server: &Server, config: &Config) -> String {
          curl -i \"$INGEST_URL\" -H 'Content-Type: application/json' -d '{{\"hello\": \"world\"}}'\n\
          \n",
         version = env!("CARGO_PKG_VERSION"),
-        local = format_args!("http://{}/", server.addr()),
+        local = format_args!("{scheme}://{}/", server.addr()),
         folder = config.storage.folder.display(),
     )
 }

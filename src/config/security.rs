@@ -1,11 +1,10 @@
 //! Keys, and what may be reached.
 
-use ipnet::IpNet;
 use kapsel_core::AddressPolicy;
 use secrecy::SecretString;
 
 use super::Args;
-use super::sources::{ConfigError, Setting, Sources, entries};
+use super::sources::{ConfigError, Setting, Sources, ranges};
 
 const ALLOW_DESTINATIONS: Setting =
     Setting { key: "allow_destinations", env: "KAPSEL_ALLOW_DESTINATIONS", flag: Some("allow-destinations") };
@@ -25,16 +24,7 @@ pub(crate) struct SecurityConfig {
 
 impl SecurityConfig {
     pub(super) fn read(sources: &mut Sources, args: &Args) -> Result<Self, ConfigError> {
-        let allowed: Vec<IpNet> = sources.read(ALLOW_DESTINATIONS, args.allow_destinations.as_deref(), "", |text| {
-            let range = |entry: &str| {
-                let address = entry.parse::<std::net::IpAddr>().map(IpNet::from);
-                entry
-                    .parse()
-                    .or(address)
-                    .map_err(|_| format!("has {entry:?}, which is not an address range such as 10.0.0.0/8 or ::1/128"))
-            };
-            entries(text).map(range).collect()
-        })?;
+        let allowed = sources.read(ALLOW_DESTINATIONS, args.allow_destinations.as_deref(), "", ranges)?;
         let operator_key = sources.read_secret(OPERATOR_KEY, "(not set: kept in the data folder)", |text| {
             let is_sendable = text.bytes().all(|byte| byte.is_ascii_graphic());
             if text.len() < OPERATOR_KEY_BYTES_MIN || !is_sendable {

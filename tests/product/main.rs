@@ -17,4 +17,5 @@ mod octokit;
 mod postgres;
 mod program;
 mod replays;
+mod tls;
 mod vendors;
