@@ -34,12 +34,22 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 pub(crate) fn start_log(config: &LogConfig) {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&config.filter))
+        .with_env_filter(EnvFilter::new(with_quiet_http2(&config.filter)))
         .with_writer(std::io::stderr)
         .with_target(true);
     match config.format {
         LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}
+
+/// The library of HTTP/2 warns of each client that breaks its rules. Anybody could write the log full with that, so it is
+/// silenced, unless the filter names it.
+fn with_quiet_http2(filter: &str) -> String {
+    if filter.split(',').any(|part| part.trim().starts_with("h2")) {
+        filter.to_owned()
+    } else {
+        format!("h2=error,{filter}")
     }
 }
 
@@ -107,5 +117,18 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_of_http2_do_not_fill_the_log_unless_asked_for() {
+        assert_eq!(with_quiet_http2("info"), "h2=error,info");
+        assert_eq!(with_quiet_http2("kapsel_api=debug,warn"), "h2=error,kapsel_api=debug,warn");
+        assert_eq!(with_quiet_http2("info,h2=debug"), "info,h2=debug");
+        assert_eq!(EnvFilter::new(with_quiet_http2("info")).to_string(), "h2=error,info");
     }
 }

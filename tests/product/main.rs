@@ -11,6 +11,7 @@ mod crash;
 mod duplicates;
 mod first_webhook;
 mod hostile;
+mod hostile_clients;
 mod judges;
 mod ledger;
 mod octokit;
