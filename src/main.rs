@@ -4,6 +4,7 @@
 
 mod commands;
 mod config;
+mod descriptors;
 mod identity;
 mod keys;
 mod secret_file;

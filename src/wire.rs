@@ -1,36 +1,35 @@
 //! Puts the parts together: the only place that picks engine, clock, entropy and transport.
 
 mod engine;
+mod listen;
 mod log;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kapsel_api::{Api, ApiSettings, Readiness, ServerSettings};
+use kapsel_api::{Api, ApiSettings, Readiness};
 use kapsel_attestation::fsck::{Finding, Summary};
 use kapsel_core::{Clock, Entropy, SystemClock, SystemEntropy, Tenant, Timestamp};
 use kapsel_delivery::{DeliverySettings, Dispatcher, HttpSettings, HttpTransport, Janitor, ReplayRunner};
 use kapsel_store::{EndpointDirectory, Store, StoreError, TenantDirectory};
 use secrecy::SecretString;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::engine::{Bare, Engine};
+use self::listen::Listening;
 use crate::commands::Failure;
 use crate::config::{Config, DeliveryConfig};
 use crate::keys::{self, OperatorKeyOrigin};
 
-/// Connections that wait to be accepted. The kernel's own limit may be lower.
-const BACKLOG: i32 = 4_096;
 /// What is kept of the time for stopping, so that leases can be given back and the store closed.
 const STOP_RESERVE: Duration = Duration::from_millis(500);
 
 /// A running server.
 pub(crate) struct Server {
     addr: SocketAddr,
+    management_addr: Option<SocketAddr>,
     operator_key: SecretString,
     operator_key_origin: OperatorKeyOrigin,
     stop_limit: Duration,
@@ -39,7 +38,7 @@ pub(crate) struct Server {
     api: Api,
     dispatcher: Arc<Dispatcher>,
     stopping: watch::Sender<bool>,
-    http: JoinHandle<usize>,
+    http: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
     /// Told to stop after everybody who settles attempts.
     log_stopping: watch::Sender<bool>,
@@ -55,9 +54,8 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         // First of all, so that an occupied address is reported before anything is opened.
-        let listener = bind(config.server.addr)
-            .map_err(|error| Failure::runtime("listening")(format!("{}: {error}", config.server.addr).into()))?;
-        let addr = listener.local_addr().map_err(|error| Failure::runtime("listening")(error.into()))?;
+        let listening = Listening::open(config)?;
+        let (addr, management_addr) = (listening.addr, listening.management_addr);
 
         let store_keys = keys::store_keys(&config.security, &config.storage.folder, &entropy)?;
         let engine = Engine::open(&config.storage, &store_keys, &*clock, &entropy).await?;
@@ -108,7 +106,10 @@ impl Server {
                     Arc::new(move || sequencer.alarm())
                 },
             },
-            api_settings(config, operator_key.clone(), engine.ingest_writers()),
+            ApiSettings {
+                ingest_port: management_addr.map(|_| addr.port()),
+                ..api_settings(config, operator_key.clone(), engine.ingest_writers())
+            },
         );
 
         let (stopping, stopped) = watch::channel(false);
@@ -137,16 +138,12 @@ impl Server {
         let (log_stopping, log_stopped) = watch::channel(false);
         let sequencer = log.sequencer;
         let log = tokio::spawn(async move { sequencer.run(told(log_stopped)).await });
-        let http = tokio::spawn(kapsel_api::serve(
-            listener,
-            api.router(),
-            ServerSettings::default(),
-            told(stopped),
-            config.server.shutdown.saturating_sub(STOP_RESERVE),
-        ));
+        let grace = config.server.shutdown.saturating_sub(STOP_RESERVE);
+        let http = listening.serve(&api, config, &stopped, grace);
         readiness.set_ready();
         Ok(Server {
             addr,
+            management_addr,
             operator_key,
             operator_key_origin,
             stop_limit: config.server.shutdown,
@@ -165,6 +162,11 @@ impl Server {
     /// Where it listens.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where its management API listens.
+    pub(crate) fn management_addr(&self) -> SocketAddr {
+        self.management_addr.unwrap_or(self.addr)
     }
 
     /// The key of its management API.
@@ -186,8 +188,10 @@ impl Server {
         // Side by side, so that both have the whole time. What is accepted from now on gets no slot at the dispatcher:
         // it is stored as due and delivered after the next start.
         let requests = async {
-            // A panic in the accept loop has been reported; what counts now is an orderly end.
-            let _ = self.http.await;
+            for task in self.http {
+                // A panic in an accept loop has been reported; what counts now is an orderly end.
+                let _ = task.await;
+            }
             if tokio::time::timeout_at(end, self.api.drain()).await.is_err() {
                 tracing::warn!("not everything that was accepted could be committed in time");
             }
@@ -204,11 +208,15 @@ impl Server {
     }
 }
 
-/// Whether the configuration of the store can be understood, as far as that can be said without opening it.
+/// Whether the configuration of the store can be understood, as far as that can be said without opening it, and whether
+/// the certificate of the server can be used.
 ///
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn check(config: &Config) -> Result<(), Failure> {
+    if let Some(tls) = &config.server.tls {
+        tls.load()?;
+    }
     engine::check(&config.storage)
 }
 
@@ -256,16 +264,6 @@ async fn tenants(store: &Arc<dyn Store>, now: Timestamp) -> Result<TenantDirecto
 async fn told(mut stopped: watch::Receiver<bool>) {
     // The sender lives as long as the server; without it, it is time to stop as well.
     let _ = stopped.wait_for(|stopping| *stopping).await;
-}
-
-fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for connections of the last run to time out.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
 }
 
 fn transport(config: &Config) -> Result<HttpTransport, Failure> {

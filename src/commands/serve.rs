@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 pub(crate) fn start_log(config: &LogConfig) {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&config.filter))
+        .with_env_filter(EnvFilter::new(with_quiet_http2(&config.filter)))
         .with_writer(std::io::stderr)
         .with_target(true);
     match config.format {
@@ -43,9 +43,24 @@ pub(crate) fn start_log(config: &LogConfig) {
     }
 }
 
+/// The library of HTTP/2 warns of each client that breaks its rules. Anybody could write the log full with that, so it is
+/// silenced, unless the filter names it.
+fn with_quiet_http2(filter: &str) -> String {
+    if filter.split(',').any(|part| part.trim().starts_with("h2")) {
+        filter.to_owned()
+    } else {
+        format!("h2=error,{filter}")
+    }
+}
+
 /// What a person sees at the start: where it listens, and two commands for a first webhook.
 fn welcome(server: &Server, config: &Config) -> String {
-    let base = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", server.addr()));
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    let management = format!("{scheme}://{}", server.management_addr());
+    // A public URL leads to the main address, and the management API may not be there.
+    let has_own_address = server.management_addr() != server.addr();
+    let base = config.server.public_url.clone().filter(|_| !has_own_address).unwrap_or_else(|| management.clone());
+    let own_address = if has_own_address { format!("Management API on {management}/\n") } else { String::new() };
     let key = match server.operator_key_origin() {
         OperatorKeyOrigin::Configured => "$KAPSEL_OPERATOR_KEY".to_owned(),
         OperatorKeyOrigin::File { path, .. } => format!("$(cat '{}')", path.display()),
@@ -67,6 +82,7 @@ fn welcome(server: &Server, config: &Config) -> String {
     format!(
         "Kapsel {version}\n\
          Listening on {local}\n\
+         {own_address}\
          Data in {folder}\n\
          Operator key {key_note}\n\
          \n\
@@ -78,7 +94,7 @@ fn welcome(server: &Server, config: &Config) -> String {
          curl -i \"$INGEST_URL\" -H 'Content-Type: application/json' -d '{{\"hello\": \"world\"}}'\n\
          \n",
         version = env!("CARGO_PKG_VERSION"),
-        local = format_args!("http://{}/", server.addr()),
+        local = format_args!("{scheme}://{}/", server.addr()),
         folder = config.storage.folder.display(),
     )
 }
@@ -101,5 +117,18 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_of_http2_do_not_fill_the_log_unless_asked_for() {
+        assert_eq!(with_quiet_http2("info"), "h2=error,info");
+        assert_eq!(with_quiet_http2("kapsel_api=debug,warn"), "h2=error,kapsel_api=debug,warn");
+        assert_eq!(with_quiet_http2("info,h2=debug"), "info,h2=debug");
+        assert_eq!(EnvFilter::new(with_quiet_http2("info")).to_string(), "h2=error,info");
     }
 }

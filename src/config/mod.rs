@@ -9,6 +9,7 @@ mod security;
 mod server;
 mod sources;
 mod storage;
+mod tls;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub(crate) use server::ServerConfig;
 pub(crate) use sources::ConfigError;
 use sources::{ReportLine, Sources};
 pub(crate) use storage::{DATABASE_URL, DatabaseConfig, StorageConfig};
+pub(crate) use tls::TlsConfig;
 
 /// Flags of `serve` and `check-config`. Each has the environment variable that is named in its help.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -34,6 +36,30 @@ pub(crate) struct Args {
     /// Address to listen on [env: SERVER_ADDR] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     server_addr: Option<String>,
+    /// Address of its own for the management API and metrics [env: KAPSEL_MANAGEMENT_ADDR]
+    #[arg(long, value_name = "ADDRESS")]
+    management_addr: Option<String>,
+    /// PEM file with the certificate of this server and its chain [env: KAPSEL_TLS_CERT_FILE]
+    #[arg(long, value_name = "FILE")]
+    tls_cert_file: Option<String>,
+    /// PEM file with its private key [env: KAPSEL_TLS_KEY_FILE]
+    #[arg(long, value_name = "FILE")]
+    tls_key_file: Option<String>,
+    /// PEM file with the authorities whose certificates clients show [env: KAPSEL_TLS_CLIENT_CA_FILE]
+    #[arg(long, value_name = "FILE")]
+    tls_client_ca_file: Option<String>,
+    /// Whether clients have to show one: required or optional [env: KAPSEL_TLS_CLIENT_AUTH] [default: required]
+    #[arg(long, value_name = "WHEN")]
+    tls_client_auth: Option<String>,
+    /// Proxies whose word on the client is taken, separated by commas [env: KAPSEL_TRUSTED_PROXIES]
+    #[arg(long, value_name = "CIDR,...")]
+    trusted_proxies: Option<String>,
+    /// Connections at once [env: KAPSEL_MAX_CONNECTIONS] [default: 10000]
+    #[arg(long, value_name = "COUNT")]
+    max_connections: Option<String>,
+    /// Connections of one address at once [env: KAPSEL_MAX_CONNECTIONS_PER_ADDRESS] [default: a quarter of all]
+    #[arg(long, value_name = "COUNT")]
+    max_connections_per_address: Option<String>,
     /// URL under which senders reach this server; ingest URLs begin with it [env: KAPSEL_PUBLIC_URL]
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
@@ -216,6 +242,17 @@ mod tests {
             (with(|args| args.max_in_flight = Some("0".to_owned())), "KAPSEL_MAX_IN_FLIGHT"),
             (with(|args| args.public_url = Some("nowhere".to_owned())), "KAPSEL_PUBLIC_URL"),
             (with(|args| args.log_format = Some("xml".to_owned())), "KAPSEL_LOG_FORMAT"),
+            (with(|args| args.management_addr = Some("8081".to_owned())), "KAPSEL_MANAGEMENT_ADDR"),
+            (with(|args| args.trusted_proxies = Some("10.0.0.0/8,proxy".to_owned())), "KAPSEL_TRUSTED_PROXIES"),
+            (with(|args| args.max_connections = Some("0".to_owned())), "KAPSEL_MAX_CONNECTIONS"),
+            (
+                with(|args| args.max_connections_per_address = Some("10001".to_owned())),
+                "KAPSEL_MAX_CONNECTIONS_PER_ADDRESS",
+            ),
+            (with(|args| args.tls_cert_file = Some("/no/cert.pem".to_owned())), "KAPSEL_TLS_KEY_FILE"),
+            (with(|args| args.tls_key_file = Some("/no/key.pem".to_owned())), "KAPSEL_TLS_KEY_FILE"),
+            (with(|args| args.tls_client_ca_file = Some("/no/ca.pem".to_owned())), "KAPSEL_TLS_CLIENT_CA_FILE"),
+            (with(|args| args.tls_client_auth = Some("optional".to_owned())), "KAPSEL_TLS_CLIENT_AUTH"),
             (with(|args| args.ca_file = Some("/no/such/file.pem".to_owned())), "KAPSEL_CA_FILE"),
         ];
         for (message, name) in cases {

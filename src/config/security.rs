@@ -3,12 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use ipnet::IpNet;
 use kapsel_core::AddressPolicy;
 use secrecy::SecretString;
 
 use super::Args;
-use super::sources::{ConfigError, Setting, Sources, entries};
+use super::sources::{ConfigError, Setting, Sources, ranges};
 use crate::keys::master_keys;
 
 const ALLOW_DESTINATIONS: Setting =
@@ -55,16 +54,7 @@ impl fmt::Display for MasterKeyConfig {
 
 impl SecurityConfig {
     pub(super) fn read(sources: &mut Sources, args: &Args) -> Result<Self, ConfigError> {
-        let allowed: Vec<IpNet> = sources.read(ALLOW_DESTINATIONS, args.allow_destinations.as_deref(), "", |text| {
-            let range = |entry: &str| {
-                let address = entry.parse::<std::net::IpAddr>().map(IpNet::from);
-                entry
-                    .parse()
-                    .or(address)
-                    .map_err(|_| format!("has {entry:?}, which is not an address range such as 10.0.0.0/8 or ::1/128"))
-            };
-            entries(text).map(range).collect()
-        })?;
+        let allowed = sources.read(ALLOW_DESTINATIONS, args.allow_destinations.as_deref(), "", ranges)?;
         let operator_key = sources.read_secret(OPERATOR_KEY, "(not set: kept in the data folder)", |text| {
             let is_sendable = text.bytes().all(|byte| byte.is_ascii_graphic());
             if text.len() < OPERATOR_KEY_BYTES_MIN || !is_sendable {

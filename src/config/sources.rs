@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
+
 /// The names of one setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Setting {
@@ -168,4 +170,16 @@ pub(crate) fn number(text: &str, bounds: std::ops::RangeInclusive<u64>) -> Resul
 /// The entries of a list that is separated by commas.
 pub(crate) fn entries(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|entry| !entry.is_empty())
+}
+
+/// Parses address ranges that are separated by commas; a lone address is a range of one.
+pub(crate) fn ranges(text: &str) -> Result<Vec<IpNet>, String> {
+    let range = |entry: &str| {
+        let address = entry.parse::<std::net::IpAddr>().map(IpNet::from);
+        entry
+            .parse()
+            .or(address)
+            .map_err(|_| format!("has {entry:?}, which is not an address range such as 10.0.0.0/8 or ::1/128"))
+    };
+    entries(text).map(range).collect()
 }

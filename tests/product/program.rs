@@ -60,6 +60,8 @@ pub struct Program {
     _stdout: BufReader<ChildStdout>,
     /// `http://127.0.0.1:PORT`
     pub base: String,
+    /// The same of its management API.
+    pub management_base: String,
     /// Everything it said until it listened.
     pub greeting: String,
     client: HttpClient,
@@ -116,8 +118,12 @@ impl Program {
             .stderr(log);
         let mut child = command.spawn().expect("the built program starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("a piped stdout"));
-        let (base, greeting) = tokio::time::timeout(PATIENCE, greeting(&mut stdout)).await.expect("it listens in time");
-        Program { child, _stdout: stdout, base, greeting, client: http_client() }
+        let greeting = tokio::time::timeout(PATIENCE, greeting(&mut stdout)).await.expect("it listens in time");
+        let said = |start: &str| greeting.lines().find_map(|line| line.strip_prefix(start));
+        let base = said("Listening on ").expect("an address").trim_end_matches('/').to_owned();
+        let management_base =
+            said("Management API on ").map_or(base.clone(), |url| url.trim_end_matches('/').to_owned());
+        Program { child, _stdout: stdout, base, management_base, greeting, client: http_client() }
     }
 
     /// Sends any request.
@@ -134,7 +140,7 @@ impl Program {
     pub async fn manage(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         let request = Request::builder()
             .method(method)
-            .uri(format!("{}{path}", self.base))
+            .uri(format!("{}{path}", self.management_base))
             .header("authorization", format!("Bearer {OPERATOR_KEY}"))
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body.map(|body| body.to_string()).unwrap_or_default())))
@@ -243,6 +249,11 @@ impl Program {
         signal(&self.child, "CONT");
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        signal(&self.child, "HUP");
+    }
+
     /// SIGTERM, and waits for its end.
     pub async fn terminate(mut self) -> ExitStatus {
         signal(&self.child, "TERM");
@@ -266,20 +277,16 @@ fn signal(child: &Child, name: &str) {
     assert!(status.success());
 }
 
-async fn greeting(stdout: &mut BufReader<ChildStdout>) -> (String, String) {
+/// What it says until it listens.
+async fn greeting(stdout: &mut BufReader<ChildStdout>) -> String {
     let mut said = String::new();
-    let mut base = String::new();
     loop {
-        let mut line = String::new();
-        let read = stdout.read_line(&mut line).await.expect("readable output");
+        let begin = said.len();
+        let read = stdout.read_line(&mut said).await.expect("readable output");
         assert!(read > 0, "the program ended before it listened: {said}");
-        if let Some(url) = line.strip_prefix("Listening on ") {
-            base = url.trim().trim_end_matches('/').to_owned();
-        }
-        said.push_str(&line);
         // The two commands of the greeting end it.
-        if line.starts_with("curl -i") {
-            return (base, said);
+        if said[begin..].starts_with("curl -i") {
+            return said;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP edge of Kapsel: the ingest route, the management API, the log of attempts, health and metrics, and the accept loop.
+//! HTTP edge of Kapsel: the ingest route, the management API, the log of attempts, health and metrics, and the server.
 //!
 //! **Is:** reading requests, checking who sends them and what they say, and answering. Incoming webhooks go through a
 //! bounded queue into group commits (`ingest`) and are answered when they are durable. HTTP statuses and error JSON are
@@ -10,6 +10,7 @@
 //! Read first: `ingest/handler.rs` and `ingest/queue.rs`.
 
 mod attest;
+mod client_address;
 mod envelope;
 mod ingest;
 mod manage;
@@ -36,8 +37,10 @@ use crate::manage::auth::OperatorKey;
 use crate::ops::health::StoreCheck;
 use crate::problem::Problem;
 
+pub use crate::client_address::TrustedProxies;
 pub use crate::ops::health::Readiness;
 pub use crate::server::serve;
+pub use crate::server::tls::{Tls, TlsClients, TlsError, TlsFile, TlsFiles};
 pub use crate::settings::{ApiSettings, ServerSettings};
 
 /// What the API works with.
@@ -139,17 +142,27 @@ impl Api {
         }
     }
 
-    /// All routes.
+    /// All routes, for one address that serves everything.
     pub fn router(&self) -> Router {
-        let routes = Router::new()
-            .route("/ingest/{endpoint_id}", post(ingest::handler::ingest))
-            .merge(manage::routes())
-            .merge(attest::routes())
+        self.enveloped(public_routes().merge(management_routes()))
+    }
+
+    /// What senders and verifiers need, for an address that everybody can reach.
+    pub fn public_router(&self) -> Router {
+        self.enveloped(public_routes())
+    }
+
+    /// Everything else, for an address of the management API.
+    pub fn management_router(&self) -> Router {
+        self.enveloped(management_routes())
+    }
+
+    fn enveloped(&self, routes: Router<Arc<Shared>>) -> Router {
+        let routes = routes
             .route("/health", get(ops::health::ready))
             .route("/health/live", get(ops::health::live))
             .route("/health/ready", get(ops::health::ready))
             .route("/health/startup", get(ops::health::startup))
-            .route("/metrics", get(ops::metrics::metrics))
             .route("/ready", get(ops::health::ready))
             .fallback(async || Problem::not_found())
             .method_not_allowed_fallback(async || {
@@ -164,4 +177,12 @@ impl Api {
     pub async fn drain(&self) {
         self.shared.queue.drain().await;
     }
+}
+
+fn public_routes() -> Router<Arc<Shared>> {
+    Router::new().route("/ingest/{endpoint_id}", post(ingest::handler::ingest)).merge(attest::routes())
+}
+
+fn management_routes() -> Router<Arc<Shared>> {
+    Router::new().merge(manage::routes()).route("/metrics", get(ops::metrics::metrics))
 }

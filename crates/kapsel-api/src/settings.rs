@@ -1,9 +1,13 @@
 //! What the HTTP edge can be told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kapsel_core::AddressPolicy;
 use secrecy::SecretString;
+
+use crate::client_address::TrustedProxies;
+use crate::server::tls::Tls;
 
 const MIB: usize = 1024 * 1024;
 
@@ -29,6 +33,8 @@ pub struct ApiSettings {
     pub body_read_timeout: Duration,
     /// What ingest URLs begin with, such as `https://hooks.example.com`; without it, the `Host` of the request that asks.
     pub public_url: Option<String>,
+    /// The port of ingest URLs where the management API has an address of its own; without it, the port of the `Host`.
+    pub ingest_port: Option<u16>,
     /// Hosts that the management API answers to, without port; empty for all. A list keeps web pages that have their
     /// name resolve to this server (DNS rebinding) from talking to it.
     pub allowed_hosts: Vec<String>,
@@ -50,6 +56,7 @@ impl Default for ApiSettings {
             commit_wait_max: Duration::from_secs(5),
             body_read_timeout: Duration::from_secs(30),
             public_url: None,
+            ingest_port: None,
             allowed_hosts: Vec::new(),
             address_policy: AddressPolicy::default(),
             operator_key: SecretString::default(),
@@ -57,25 +64,44 @@ impl Default for ApiSettings {
     }
 }
 
-/// Settings of the accept loop.
-#[derive(Debug, Clone, Copy)]
+/// Settings of the server on one address.
+#[derive(Debug, Clone)]
 pub struct ServerSettings {
-    /// How long the head of a request may take, and how long a connection may stay idle between two requests.
+    /// How long a new connection may take until its first request has arrived, without the body; with TLS, after the
+    /// handshake.
     pub header_read_timeout: Duration,
+    /// How long a connection may stay idle after a request.
+    pub idle_timeout: Duration,
+    /// How long a TLS handshake may take.
+    pub tls_handshake_timeout: Duration,
     /// Largest head of a request, in bytes.
     pub header_bytes_max: usize,
     /// How many connections are served at once; further ones wait in the backlog of the operating system.
     pub connections_max: usize,
+    /// How many of them one client may have, by IPv4 address or IPv6 network (/64); further ones are closed at once.
+    /// Trusted proxies may have any number.
+    pub connections_per_address_max: usize,
+    /// The proxies whose word on the client is taken.
+    pub trusted_proxies: TrustedProxies,
+    /// The certificate; without it, plain HTTP is spoken.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl Default for ServerSettings {
     fn default() -> Self {
         ServerSettings {
+            // Some proxies connect in advance; a head itself is there within a second or two.
+            header_read_timeout: Duration::from_secs(30),
             // Longer than the 60 s for which common proxies keep idle connections: the side that sends the next
             // request should be the one that closes, or the request meets a closed connection.
-            header_read_timeout: Duration::from_secs(75),
+            idle_timeout: Duration::from_secs(75),
+            tls_handshake_timeout: Duration::from_secs(10),
             header_bytes_max: 64 * 1024,
             connections_max: 10_000,
+            // A quarter: many for one sender, and the others keep most.
+            connections_per_address_max: 2_500,
+            trusted_proxies: TrustedProxies::default(),
+            tls: None,
         }
     }
 }

@@ -119,8 +119,8 @@ const RESERVED: &[Reserved] = &[
             "native-tls",
             "openssl",
         ],
-        owners: &["kapsel-delivery", "kapsel-store-postgres", "kapsel"],
-        reason: "only delivery's transport and the connection to PostgreSQL speak TLS",
+        owners: &["kapsel-api", "kapsel-delivery", "kapsel-store-postgres", "kapsel"],
+        reason: "only the server, delivery's transport and the connection to PostgreSQL speak TLS",
     },
 ];
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::auth;
 use crate::Shared;
+use crate::client_address::ClientAddress;
 
 /// An endpoint as JSON.
 #[derive(Serialize)]
@@ -168,6 +169,18 @@ fn seconds(millis: u64) -> serde_json::Number {
 /// What ingest URLs begin with: as configured, else where this request was sent to. Without either, ingest URLs are
 /// relative.
 pub(crate) fn base_url(shared: &Shared, parts: &Parts) -> String {
-    let configured = shared.settings.public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
-    configured.or_else(|| auth::host(parts).map(|host| format!("http://{host}"))).unwrap_or_default()
+    if let Some(url) = &shared.settings.public_url {
+        return url.trim_end_matches('/').to_owned();
+    }
+    let client = ClientAddress::of(parts);
+    let scheme = client.map_or("http", |client| client.scheme(&parts.headers));
+    // What a proxy tells is the address of the proxy; only our own host is known by two ports.
+    if let Some(host) = client.and_then(|client| client.forwarded_host(&parts.headers)) {
+        return format!("{scheme}://{host}");
+    }
+    match (auth::host(parts), shared.settings.ingest_port) {
+        (Some(host), Some(port)) => format!("{scheme}://{}:{port}", host.host()),
+        (Some(host), None) => format!("{scheme}://{host}"),
+        (None, _) => String::new(),
+    }
 }

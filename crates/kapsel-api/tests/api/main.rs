@@ -22,4 +22,7 @@ mod manage_replays;
 mod manage_tenants;
 mod ops;
 mod server;
+mod server_clients;
+mod server_http2;
+mod server_tls;
 mod support;

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::Router;
 use kapsel_api::{ServerSettings, serve};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -20,13 +21,18 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) async fn new(app: &App, settings: ServerSettings, grace: Duration) -> Self {
+        Served::router(app.router(), settings, grace).await
+    }
+
+    /// Serves other routes than all.
+    pub(crate) async fn router(router: Router, settings: ServerSettings, grace: Duration) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let done = tokio::spawn(serve(listener, app.router(), settings, shutdown, grace));
+        let done = tokio::spawn(serve(listener, router, settings, shutdown, grace));
         Served { addr, stop: Some(stop), done }
     }
 
@@ -36,6 +42,13 @@ impl Served {
 
     pub(crate) async fn connect(&self) -> Connection {
         Connection(TcpStream::connect(self.addr).await.unwrap())
+    }
+
+    /// A connection from another address of the loopback network.
+    pub(crate) async fn connect_from(&self, ip: [u8; 4]) -> Connection {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((ip, 0).into()).unwrap();
+        Connection(socket.connect(self.addr).await.unwrap())
     }
 
     /// Begins the shutdown.
@@ -51,9 +64,9 @@ impl Served {
 }
 
 /// One connection, on which a test writes what it likes.
-pub(crate) struct Connection(pub(crate) TcpStream);
+pub(crate) struct Connection<S = TcpStream>(pub(crate) S);
 
-impl Connection {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).await.unwrap();
     }
