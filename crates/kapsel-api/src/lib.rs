@@ -16,6 +16,7 @@ mod ingest;
 mod manage;
 mod ops;
 mod problem;
+mod rates;
 mod server;
 mod settings;
 
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 use kapsel_attestation::Prover;
-use kapsel_core::{Clock, Entropy, IdGenerator};
+use kapsel_core::{Clock, EndpointId, Entropy, IdGenerator, TenantId};
 use kapsel_store::{
     AdminStore, CircuitStore, EndpointDirectory, Handoff, IngestStore, ReplayStore, SpoolGauge, Store, TenantDirectory,
     TenantStore,
@@ -36,6 +37,7 @@ use crate::ingest::queue::IngestQueue;
 use crate::manage::auth::OperatorKey;
 use crate::ops::health::StoreCheck;
 use crate::problem::Problem;
+use crate::rates::Rates;
 
 pub use crate::client_address::TrustedProxies;
 pub use crate::ops::health::Readiness;
@@ -97,6 +99,9 @@ struct Shared {
     budget: Arc<Budget>,
     queue: IngestQueue,
     store_check: StoreCheck,
+    ingest_rates: Rates<TenantId>,
+    endpoint_rates: Rates<EndpointId>,
+    api_rates: Rates<TenantId>,
 }
 
 impl Api {
@@ -121,6 +126,9 @@ impl Api {
                 ids: IdGenerator::new(Arc::clone(&deps.entropy)),
                 operator_key: OperatorKey::new(&settings.operator_key),
                 budget: Arc::new(Budget::new(settings.queue_bytes_max)),
+                ingest_rates: Rates::new(),
+                endpoint_rates: Rates::new(),
+                api_rates: Rates::new(),
                 queue,
                 store_check: StoreCheck::new(Arc::clone(&store)),
                 store,

@@ -14,7 +14,7 @@ use kapsel_core::{
     DeliveryId, DeliveryRef, EndpointId, ErrorCode, Event, EventId, HeaderBlock, TenantStatus, Timestamp,
 };
 use kapsel_store::error::with_sources;
-use kapsel_store::{ActiveEndpoint, Ingested, NewDelivery, NewEvent, StoreError};
+use kapsel_store::{ActiveEndpoint, ActiveTenant, Ingested, NewDelivery, NewEvent, StoreError};
 use sha2::{Digest as _, Sha256};
 
 use super::body;
@@ -123,11 +123,26 @@ async fn endpoint(shared: &Shared, path: &str) -> Result<Arc<ActiveEndpoint>, Pr
         return Err(Problem::gone("the endpoint is disabled"));
     }
     let tenant = shared.tenants.get_or_refresh(active.endpoint.tenant_id).await.map_err(|error| unasked(&error))?;
-    match tenant.map(|active| active.tenant.status) {
-        Some(TenantStatus::Active) => Ok(active),
-        Some(TenantStatus::Suspended) => Err(Problem::suspended()),
-        Some(TenantStatus::Deleted) | None => Err(unknown()),
+    match tenant {
+        Some(tenant) if tenant.tenant.status == TenantStatus::Active => check_rates(shared, &tenant, &active)?,
+        Some(tenant) if tenant.tenant.status == TenantStatus::Suspended => return Err(Problem::suspended()),
+        Some(_) | None => return Err(unknown()),
     }
+    Ok(active)
+}
+
+/// The endpoint's limit first: what it refuses takes nothing from its tenant's.
+fn check_rates(shared: &Shared, tenant: &ActiveTenant, active: &ActiveEndpoint) -> Result<(), Problem> {
+    let endpoint = &active.endpoint;
+    if let Some(limit) = &endpoint.config.ingest_rate_limit {
+        let checked = shared.endpoint_rates.check(endpoint.id, limit);
+        checked.map_err(|exceeded| Problem::rate_limited(exceeded, "the endpoint"))?;
+    }
+    if let Some(limit) = &tenant.limits.ingest_rate {
+        let checked = shared.ingest_rates.check(tenant.tenant.id, limit);
+        checked.map_err(|exceeded| Problem::rate_limited(exceeded, "all endpoints of the tenant"))?;
+    }
+    Ok(())
 }
 
 /// What is said of an endpoint or tenant that is not known here while the store is away.

@@ -109,6 +109,7 @@ impl<R: Right> FromRequestParts<Arc<Shared>> for Principal<R> {
                     "the key belongs to another tenant than Kapsel-Tenant says",
                 ));
             }
+            check_rate(shared, key.tenant_id)?;
             check_scopes::<R>(&key)?;
             note_use(shared, &key);
             key.tenant_id
@@ -169,6 +170,14 @@ async fn live_key(shared: &Shared, claimed: &[u8]) -> Result<ApiKey, Problem> {
         // Its keys went with it; this one is on its way.
         Some(TenantStatus::Deleted) | None => Err(unknown()),
     }
+}
+
+/// The operator is not limited: whoever runs the server has to get in when a tenant does not let up.
+fn check_rate(shared: &Shared, tenant_id: TenantId) -> Result<(), Problem> {
+    let tenant = shared.tenants.get(tenant_id);
+    let limit = tenant.and_then(|active| active.limits.api_rate);
+    let checked = limit.map_or(Ok(()), |limit| shared.api_rates.check(tenant_id, &limit));
+    checked.map_err(|exceeded| Problem::rate_limited(exceeded, "the management API"))
 }
 
 fn check_scopes<R: Right>(key: &ApiKey) -> Result<(), Problem> {

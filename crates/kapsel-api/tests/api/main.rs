@@ -21,6 +21,7 @@ mod manage_input;
 mod manage_replays;
 mod manage_tenants;
 mod ops;
+mod rate_limits;
 mod server;
 mod server_clients;
 mod server_http2;
