@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use kapsel_api::{Api, ApiSettings, Readiness, ServerSettings};
 use kapsel_attestation::fsck::{Finding, Summary};
+use kapsel_core::trace::NoTracer;
 use kapsel_core::{Clock, Entropy, SystemClock, SystemEntropy};
 use kapsel_delivery::{DeliverySettings, Dispatcher, HttpSettings, HttpTransport, Janitor, ReplayRunner};
 use kapsel_store::{EndpointDirectory, StoreError};
@@ -79,6 +80,7 @@ impl Server {
                 entropy: Arc::clone(&entropy),
                 instance: engine.instance(),
                 log_id: log.id,
+                tracer: Arc::new(NoTracer),
             },
             delivery_settings(&config.delivery),
         ));

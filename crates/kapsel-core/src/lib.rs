@@ -2,7 +2,7 @@
 //! something about them.
 //!
 //! **Is:** values and pure functions. Retry delays, `Retry-After`, the settlement of an attempt, circuit breakers, rate
-//! limits, signature schemes in and out, idempotency keys, header rules, the destination address policy, error codes. Time and chance come in
+//! limits, signature schemes in and out, idempotency keys, header rules, traces, the destination address policy, error codes. Time and chance come in
 //! through the [`Clock`] and [`Entropy`] ports; their system implementations in [`time`] and [`entropy`] are the only
 //! places of the product that touch the system clock and the random number generator.
 //!
@@ -29,8 +29,9 @@ pub mod retry_after;
 pub mod settlement;
 pub mod signature;
 pub mod time;
+pub mod trace;
 
-pub use attempt::{Attempt, FailureKind, Outcome, ResponseHead};
+pub use attempt::{Attempt, FailureKind, Outcome, OutcomeClass, ResponseHead};
 pub use circuit::{Circuit, CircuitPolicy, CircuitState};
 pub use delivery::{DeliveryRef, DeliveryState, EventStatus, FinalReason, Lease, LeaseToken};
 pub use destination::{AddressPolicy, BlockedAddress, DestinationUrl};
@@ -47,3 +48,4 @@ pub use rate_limit::RateLimit;
 pub use replay::{Pace, ReplayCommand, ReplayState};
 pub use retry::RetryPolicy;
 pub use time::{Clock, SystemClock, Timestamp};
+pub use trace::{EventTrace, Tracer};

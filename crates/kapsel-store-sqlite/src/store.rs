@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use kapsel_store::PoolUse;
+
 use crate::connection::WriterSource;
 use crate::folder::DataFolder;
 use crate::idempotency::Position;
@@ -90,6 +92,11 @@ impl SqliteStore {
     /// What the writer did so far.
     pub fn stats(&self) -> WriteStats {
         self.0.counters.stats()
+    }
+
+    /// How busy its connections are; the one that writes is left aside, because it always is while there is work.
+    pub fn pools(&self) -> Vec<PoolUse> {
+        vec![self.0.readers.use_now()]
     }
 
     pub(crate) fn writer(&self) -> &Writer {

@@ -23,10 +23,12 @@ pub mod error;
 pub mod handoff;
 pub mod ingest;
 pub mod memory;
+pub mod pool_use;
 pub mod replay;
 pub mod schema;
 pub mod spool;
 pub mod standing;
+pub mod traffic;
 
 pub use admin::{
     AdminStore, Candidates, ChangeSeq, DeliveryDetail, EndpointChange, EventDetail, EventFilter, EventSummary,
@@ -34,16 +36,20 @@ pub use admin::{
 };
 pub use attestation::AttestationStore;
 pub use circuit::{CircuitStore, StoredCircuit};
-pub use delivery::{ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneQuota, LaneScan, Settled, Settlement};
+pub use delivery::{
+    ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneQuota, LaneScan, QueueLook, Settled, Settlement,
+};
 pub use directory::{ActiveEndpoint, EndpointDirectory};
 pub use error::StoreError;
 pub use handoff::{Handoff, Slot};
 pub use ingest::{IngestStore, Ingested, NewDelivery, NewEvent};
 pub use memory::MemoryStore;
+pub use pool_use::PoolUse;
 pub use replay::{
     DueReplays, EventRange, Replay, ReplayCount, ReplayFilter, ReplayPage, ReplayScan, ReplayStep, ReplayStore,
 };
 pub use spool::{SpoolDrain, SpoolGauge, SpoolSettings, SpoolState, SpoolStatus, SpoolStore, SpooledStore};
+pub use traffic::{EndpointTraffic, IngestResult, Traffic, TrafficCount};
 
 /// Everything that an engine does.
 pub trait Store: IngestStore + DeliveryStore + CircuitStore + AdminStore + ReplayStore + AttestationStore {}
