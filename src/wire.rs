@@ -101,6 +101,8 @@ impl Server {
                     let sequencer = Arc::clone(&log.sequencer);
                     Arc::new(move || sequencer.alarm())
                 },
+                figures: Arc::new(String::new),
+                tracer: None,
             },
             api_settings(config, operator_key.clone(), engine.ingest_writers()),
         );

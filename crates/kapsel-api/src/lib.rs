@@ -15,6 +15,7 @@ mod ingest;
 mod manage;
 mod ops;
 mod problem;
+mod request_log;
 mod server;
 mod settings;
 
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 use kapsel_attestation::Prover;
-use kapsel_core::{Clock, Entropy, IdGenerator};
+use kapsel_core::{Clock, Entropy, IdGenerator, Tracer};
 use kapsel_store::{AdminStore, CircuitStore, EndpointDirectory, Handoff, IngestStore, ReplayStore, SpoolGauge, Store};
 
 use crate::ingest::budget::Budget;
@@ -59,6 +60,10 @@ pub struct Deps {
     pub prover: Arc<Prover>,
     /// Why that log stands still, if somebody has to see to it.
     pub log_alarm: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Figures of the whole program, in the text format of Prometheus. May take some milliseconds.
+    pub figures: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Takes the spans of requests, if traces are recorded.
+    pub tracer: Option<Arc<dyn Tracer>>,
 }
 
 /// The HTTP API.
@@ -82,6 +87,9 @@ struct Shared {
     spool: Option<Arc<dyn SpoolGauge>>,
     prover: Arc<Prover>,
     log_alarm: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    figures: Arc<dyn Fn() -> String + Send + Sync>,
+    tracer: Option<Arc<dyn Tracer>>,
+    ingestion_seconds: metrics::Histogram,
     ids: IdGenerator,
     operator_key: OperatorKey,
     budget: Arc<Budget>,
@@ -124,6 +132,9 @@ impl Api {
                 spool: deps.spool,
                 prover: deps.prover,
                 log_alarm: deps.log_alarm,
+                figures: deps.figures,
+                tracer: deps.tracer,
+                ingestion_seconds: metrics::histogram!("ingestion_duration_seconds"),
                 settings,
             }),
         }
@@ -132,7 +143,6 @@ impl Api {
     /// All routes.
     pub fn router(&self) -> Router {
         let routes = Router::new()
-            .route("/ingest/{endpoint_id}", post(ingest::handler::ingest))
             .merge(manage::routes())
             .merge(attest::routes())
             .route("/health", get(ops::health::ready))
@@ -141,6 +151,8 @@ impl Api {
             .route("/health/startup", get(ops::health::startup))
             .route("/metrics", get(ops::metrics::metrics))
             .route("/ready", get(ops::health::ready))
+            .route_layer(axum::middleware::from_fn(request_log::note_route))
+            .route("/ingest/{endpoint_id}", post(ingest::handler::ingest))
             .fallback(async || Problem::not_found())
             .method_not_allowed_fallback(async || {
                 Problem::new(kapsel_core::ErrorCode::MethodNotAllowed, "the route exists, but not for this method")

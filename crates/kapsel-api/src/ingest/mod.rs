@@ -7,8 +7,10 @@
 //! Memory is bounded by the `budget`, rows by the `queue`; both refuse at once and leave no trace of what they
 //! refuse. Nothing is remembered of a request before its signature has been checked.
 
+mod accept;
 pub(crate) mod body;
 pub(crate) mod budget;
 pub(crate) mod commit;
 pub(crate) mod handler;
 pub(crate) mod queue;
+mod traced;

@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::Shared;
 use crate::problem::Problem;
+use crate::request_log::Notes;
 
 /// The operator's key, as far as it is needed to recognise it.
 pub(crate) struct OperatorKey {
@@ -53,6 +54,9 @@ impl FromRequestParts<Arc<Shared>> for Principal {
         };
         let claimed = bearer(parts).ok_or_else(unauthenticated)?;
         if shared.operator_key.is(claimed) {
+            if let Some(notes) = Notes::of(&parts.extensions) {
+                notes.tenant(TenantId::DEFAULT);
+            }
             Ok(Principal { tenant_id: TenantId::DEFAULT })
         } else {
             Err(unauthenticated())

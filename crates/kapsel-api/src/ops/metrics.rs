@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use kapsel_store::{SpoolState, SpoolStatus};
 
 use crate::Shared;
+use crate::problem::Problem;
 
 const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
@@ -18,12 +19,14 @@ const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0
 pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let store_is_up = shared.store_check.is_up().await;
     let spool = shared.spool.as_ref().map(|gauge| gauge.spool_status());
-    let mut response = Response::new(Body::from(render(
-        store_is_up,
-        shared.store.alarms().len(),
-        (shared.log_alarm)().is_some(),
-        spool.as_ref(),
-    )));
+    let mut page = render(store_is_up, shared.store.alarms().len(), (shared.log_alarm)().is_some(), spool.as_ref());
+    let figures = Arc::clone(&shared.figures);
+    // With many endpoints it takes milliseconds, in which this thread would serve nobody else.
+    match tokio::task::spawn_blocking(move || figures()).await {
+        Ok(figures) => page.push_str(&figures),
+        Err(error) => return Problem::internal(format!("collecting the figures failed: {error}")).into_response(),
+    }
+    let mut response = Response::new(Body::from(page));
     response.headers_mut().insert(CONTENT_TYPE, TEXT_FORMAT);
     response
 }

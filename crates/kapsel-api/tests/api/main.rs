@@ -19,5 +19,7 @@ mod manage_events;
 mod manage_input;
 mod manage_replays;
 mod ops;
+mod request_log;
 mod server;
 mod support;
+mod traffic;
