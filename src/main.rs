@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod identity;
 mod operator_key;
+mod telemetry;
 mod wire;
 
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ use kapsel_attestation::fsck::{Finding, Summary};
 use kapsel_core::trace::NoTracer;
 use kapsel_core::{Clock, Entropy, SystemClock, SystemEntropy};
 use kapsel_delivery::{DeliverySettings, Dispatcher, HttpSettings, HttpTransport, Janitor, ReplayRunner};
-use kapsel_store::{EndpointDirectory, StoreError};
+use kapsel_store::{EndpointDirectory, Store, StoreError};
 use secrecy::SecretString;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
@@ -23,6 +23,7 @@ use self::engine::{Bare, Engine};
 use crate::commands::Failure;
 use crate::config::{Config, DeliveryConfig};
 use crate::operator_key::{self, OperatorKeyOrigin};
+use crate::telemetry::{self, Collector, MeteredStore, Origins, QueueWatch, Tracing};
 
 /// Connections that wait to be accepted. The kernel's own limit may be lower.
 const BACKLOG: i32 = 4_096;
@@ -45,6 +46,7 @@ pub(crate) struct Server {
     /// Told to stop after everybody who settles attempts.
     log_stopping: watch::Sender<bool>,
     log: JoinHandle<()>,
+    tracing: Option<Tracing>,
 }
 
 impl Server {
@@ -60,8 +62,10 @@ impl Server {
             .map_err(|error| Failure::runtime("listening")(format!("{}: {error}", config.server.addr).into()))?;
         let addr = listener.local_addr().map_err(|error| Failure::runtime("listening")(error.into()))?;
 
+        // Before everything that records something.
+        let recorded = telemetry::install()?;
         let engine = Engine::open(&config.storage, &*clock, &entropy).await?;
-        let store = engine.store();
+        let store: Arc<dyn Store> = Arc::new(MeteredStore::new(engine.store()));
         let (operator_key, operator_key_origin) = operator_key(config, &*entropy)?;
         let directory = EndpointDirectory::load(Arc::clone(&store) as _)
             .await
@@ -69,6 +73,12 @@ impl Server {
         let directory = Arc::new(directory);
 
         let log = log::open(config, &store, &clock, &entropy, engine.instance()).await?;
+        let start_tracing = |otlp| {
+            let (store, instance) = (Arc::clone(&store) as _, engine.instance().to_string());
+            Tracing::start(otlp, store, Arc::clone(&clock), instance, log.id)
+        };
+        let tracing = config.telemetry.otlp.as_ref().map(start_tracing).transpose()?;
+        let tracer = tracing.as_ref().map(Tracing::tracer);
 
         let dispatcher = Arc::new(Dispatcher::new(
             kapsel_delivery::Deps {
@@ -80,11 +90,21 @@ impl Server {
                 entropy: Arc::clone(&entropy),
                 instance: engine.instance(),
                 log_id: log.id,
-                tracer: Arc::new(NoTracer),
+                tracer: tracer.clone().unwrap_or_else(|| Arc::new(NoTracer)),
             },
             delivery_settings(&config.delivery),
         ));
         dispatcher.load().await.map_err(|error| Failure::runtime("reading the circuits")(error.into()))?;
+        let queue = Arc::new(QueueWatch::new(Arc::clone(&store) as _));
+        let origins = Origins {
+            directory: Arc::clone(&directory),
+            dispatcher: Arc::clone(&dispatcher),
+            sequencer: Arc::clone(&log.sequencer),
+            pools: engine.pools(),
+            queue: Arc::clone(&queue),
+            clock: Arc::clone(&clock),
+        };
+        let collector = Arc::new(Collector::new(origins, recorded, config.telemetry.labels_max));
         let readiness = Arc::new(Readiness::new());
         let api = Api::new(
             kapsel_api::Deps {
@@ -101,8 +121,11 @@ impl Server {
                     let sequencer = Arc::clone(&log.sequencer);
                     Arc::new(move || sequencer.alarm())
                 },
-                figures: Arc::new(String::new),
-                tracer: None,
+                figures: {
+                    let collector = Arc::clone(&collector);
+                    Arc::new(move || collector.page())
+                },
+                tracer,
             },
             api_settings(config, operator_key.clone(), engine.ingest_writers()),
         );
@@ -113,6 +136,7 @@ impl Server {
         let janitor = Janitor::new(store as _, directory, Arc::clone(&clock), Arc::clone(&entropy));
         let mut background = engine.start_upkeep(&clock, &entropy, dispatcher.waker(), &stopped);
         background.extend([
+            telemetry::start_upkeep(&collector, queue, told(stopped.clone())),
             tokio::spawn({
                 let (dispatcher, stopped) = (Arc::clone(&dispatcher), stopped.clone());
                 async move { dispatcher.run(told(stopped)).await }
@@ -151,6 +175,7 @@ impl Server {
             background,
             log_stopping,
             log,
+            tracing,
         })
     }
 
@@ -192,6 +217,9 @@ impl Server {
         }
         self.log_stopping.send_replace(true);
         let _ = self.log.await;
+        if let Some(tracing) = self.tracing {
+            tracing.close().await;
+        }
         self.engine.close().await;
     }
 }
