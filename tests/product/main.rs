@@ -13,6 +13,7 @@ mod first_webhook;
 mod hostile;
 mod judges;
 mod ledger;
+mod observability;
 mod octokit;
 mod postgres;
 mod program;
