@@ -1,6 +1,6 @@
 //! The page of metrics: what was recorded as it happened, and what is collected when somebody asks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kapsel_attestation::Sequencer;
@@ -160,6 +160,8 @@ impl Totals {
         self.last = counts.into_iter().map(|count| (count.endpoint_id, count)).collect();
         let last = &self.last;
         self.attempted.retain_waiting(|endpoint_id| last.contains_key(endpoint_id));
+        let tenants: HashSet<TenantId> = last.values().map(|count| count.tenant_id).collect();
+        self.ingested.retain_waiting(|tenant_id| tenants.contains(tenant_id));
     }
 
     fn show(&self, unassigned: &[u64; INGEST_RESULTS]) {

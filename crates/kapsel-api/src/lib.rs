@@ -7,7 +7,7 @@
 //! **Is not:** it delivers nothing and knows no delivery code (a freshly stored event leaves through
 //! [`Handoff`]), names no storage engine, and holds no rule of the domain.
 //!
-//! Read first: `ingest/handler.rs` and `ingest/queue.rs`.
+//! Read first: `ingest/accept.rs` and `ingest/queue.rs`.
 
 mod attest;
 mod envelope;
@@ -32,6 +32,7 @@ use crate::ingest::commit::Committer;
 use crate::ingest::queue::IngestQueue;
 use crate::manage::auth::OperatorKey;
 use crate::ops::health::StoreCheck;
+use crate::ops::metrics::Figures;
 use crate::problem::Problem;
 
 pub use crate::ops::health::Readiness;
@@ -87,7 +88,7 @@ struct Shared {
     spool: Option<Arc<dyn SpoolGauge>>,
     prover: Arc<Prover>,
     log_alarm: Arc<dyn Fn() -> Option<String> + Send + Sync>,
-    figures: Arc<dyn Fn() -> String + Send + Sync>,
+    figures: Figures,
     tracer: Option<Arc<dyn Tracer>>,
     ingestion_seconds: metrics::Histogram,
     ids: IdGenerator,
@@ -132,7 +133,7 @@ impl Api {
                 spool: deps.spool,
                 prover: deps.prover,
                 log_alarm: deps.log_alarm,
-                figures: deps.figures,
+                figures: Figures::new(deps.figures),
                 tracer: deps.tracer,
                 ingestion_seconds: metrics::histogram!("ingestion_duration_seconds"),
                 settings,

@@ -4,7 +4,7 @@
 //! [`ReplayStore`], [`AttestationStore`] and their sum
 //! [`Store`]; the values that go in and come out; the [`EndpointDirectory`] that keeps the endpoints ready in memory;
 //! the [`Handoff`] through which a freshly stored delivery reaches the local dispatcher; the local [`spool`] in front of
-//! a store that can be away; the in-memory engine; and the contract suite that every engine passes (`contract`, behind
+//! a store that can be away; what is counted of each endpoint ([`traffic`]); the in-memory engine; and the contract suite that every engine passes (`contract`, behind
 //! the feature `contract-suite`).
 //!
 //! **Is not:** it names no SQL type and no driver, opens no file and no socket, and reads no clock: `now` is always a

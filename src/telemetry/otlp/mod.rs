@@ -35,7 +35,9 @@ const BATCH_MAX: usize = 512;
 const DELAY: Duration = Duration::from_secs(1);
 /// How long a batch may take on its way.
 const EXPORT_TIME_MAX: Duration = Duration::from_secs(5);
-/// How long the program waits at its end for what is left.
+/// How long the program looks for leaves at its end. While the store is away it would look in vain.
+const LEAVES_TIME_MAX: Duration = Duration::from_secs(1);
+/// How long it then waits for what is left to be sent.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Sends spans to a collector.
@@ -125,14 +127,12 @@ impl Tracing {
     /// Looks for leaves once more, sends what is left and ends, within a bound.
     pub(crate) async fn close(self) {
         self.stop_leaves.send_replace(true);
+        let _ = tokio::time::timeout(LEAVES_TIME_MAX, self.leaves).await;
         let tracer = self.tracer;
-        let flush = async {
-            let _ = self.leaves.await;
-            // It waits for the sending thread, which this runtime has to go on serving meanwhile.
-            let _ = tokio::task::spawn_blocking(move || tracer.processor.shutdown_with_timeout(FLUSH_TIME_MAX)).await;
-        };
-        if tokio::time::timeout(FLUSH_TIME_MAX, flush).await.is_err() {
-            tracing::warn!("the last spans of traces were not sent in time");
+        // It waits for the sending thread, which this runtime has to go on serving meanwhile.
+        let flush = tokio::task::spawn_blocking(move || tracer.processor.shutdown_with_timeout(FLUSH_TIME_MAX)).await;
+        if !matches!(flush, Ok(Ok(()))) {
+            tracing::warn!("the last spans of traces may not have been sent");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! From the request of a webhook source to a durable event.
 //!
 //! ```text
-//! handler ─ look up, read, verify, key ─► queue ─► commit: one store call for many events ─► answers, deliveries started
+//! handler ─► accept: look up, read, verify, key ─► queue ─► commit: one store call for many events ─► answers, deliveries
+//! started ─► handler: counted, answered
 //! ```
 //!
 //! Memory is bounded by the `budget`, rows by the `queue`; both refuse at once and leave no trace of what they

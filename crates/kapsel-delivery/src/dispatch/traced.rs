@@ -78,3 +78,47 @@ fn span(stage: Stage, trace_id: TraceId, span_id: SpanId, parent: SpanId, attemp
         error_code: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kapsel_core::trace::NoTracer;
+    use kapsel_core::{EndpointId, EventId, IdGenerator, SystemEntropy};
+    use test_harness::{EndpointBuilder, EventBuilder};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_millis(1_767_225_600_123);
+
+    fn event(headers: &[(&str, &str)]) -> Event {
+        let ids = IdGenerator::new(Arc::new(SystemEntropy));
+        let endpoint = EndpointBuilder::new(ids.next::<EndpointId>(NOW), "https://example.com/", NOW).build();
+        EventBuilder::new(ids.next::<EventId>(NOW), &endpoint, NOW).headers(headers).build()
+    }
+
+    fn header(event: &Event, random: u8) -> String {
+        Traced::new(&NoTracer, event, [random; 8]).header(&NoTracer).to_string()
+    }
+
+    #[test]
+    fn all_attempts_of_an_event_are_one_trace() {
+        let event = event(&[]);
+        let trace_id = EventTrace::of_event(&event).trace_id;
+        assert_eq!(header(&event, 7), format!("00-{trace_id}-0707070707070707-01"));
+        assert_eq!(header(&event, 8), format!("00-{trace_id}-0808080808080808-01"));
+    }
+
+    #[test]
+    fn a_senders_trace_goes_on_with_its_flag() {
+        for flag in ["00", "01"] {
+            let parent = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flag}");
+            let expected = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-0707070707070707-{flag}");
+            assert_eq!(header(&event(&[("traceparent", &parent)]), 7), expected);
+        }
+        // Twice is as good as never: nobody knows which one is meant.
+        let twice = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let event = event(&[("traceparent", twice), ("traceparent", twice)]);
+        assert!(!header(&event, 7).contains("4bf92f"));
+    }
+}
