@@ -47,8 +47,8 @@ impl Complaints {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn it_is_said_once_in_a_while_with_what_was_not() {
+    #[test]
+    fn it_is_said_once_in_a_while_with_what_was_not() {
         let complaints = Complaints::default();
         let now = Instant::now();
         assert_eq!(complaints.failed(now), Complaint::Say { unsaid: 0 });

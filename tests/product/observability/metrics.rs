@@ -1,5 +1,6 @@
 //! The figures are right, whatever becomes of events.
 
+use http::Method;
 use serde_json::json;
 use test_harness::destination::{Behaviour, Destination};
 
@@ -87,15 +88,21 @@ async fn an_open_circuit_is_shown_until_it_is_closed() {
     let folder = tempfile::tempdir().unwrap();
     let program = Program::start(folder.path()).await;
     let destination = Destination::start(Behaviour::FailFirst(1, 500)).await;
-    let circuit = json!({"consecutive_failures": 1, "open_seconds": 1, "open_seconds_max": 1, "successes": 1});
-    let body = json!({"url": destination.url(), "circuit": circuit, "retry": {"base_seconds": 0.01}});
-    let endpoint = program.create_endpoint(body).await;
+    let circuit = json!({"consecutive_failures": 1, "open_seconds": 600});
+    let mut body = json!({"url": destination.url(), "circuit": circuit, "retry": {"base_seconds": 0.01}});
+    let endpoint = program.create_endpoint(body.clone()).await;
     let id = endpoint["id"].as_str().unwrap();
     let state = |page: &Page| page.value("circuit_breaker_state", &[("endpoint", id)]);
     program.post(endpoint["ingest_url"].as_str().unwrap(), &[], "body").await.expect(200);
     let page = Page::wait_for(&program, "open", |page| state(page) == Some(2.0)).await;
     assert_eq!(page.value("kapsel_circuits_open", &[]), Some(1.0));
-    Page::wait_for(&program, "closed", |page| state(page) == Some(0.0)).await;
+    // Enabling an endpoint closes its circuit.
+    for status in ["disabled", "enabled"] {
+        body["status"] = status.into();
+        program.manage(Method::PUT, &format!("/v1/endpoints/{id}"), Some(body.clone())).await.expect(200);
+    }
+    let page = Page::wait_for(&program, "closed", |page| state(page) == Some(0.0)).await;
+    assert_eq!(page.value("kapsel_circuits_open", &[]), Some(0.0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
