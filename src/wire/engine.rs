@@ -3,9 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use kapsel_core::{Clock, Entropy, IdGenerator, InstanceId, Sealer, SystemEntropy};
-use kapsel_store::Store;
 use kapsel_store::sealing::{self, SealedStore, SealingError};
 use kapsel_store::spool::{SpoolDrain, SpoolGauge, SpoolSettings, SpoolStore as _, SpooledStore};
+use kapsel_store::{PoolUse, Store};
 use kapsel_store_postgres::{OpenError, PostgresOptions, PostgresStore, Retention, Upkeep};
 use kapsel_store_sqlite::{SpoolOptions, SqliteOptions, SqliteSpool, SqliteStore};
 use tokio::sync::watch;
@@ -121,6 +121,20 @@ impl Engine {
     /// The store.
     pub(crate) fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.store)
+    }
+
+    /// Says how busy the connections to the store are.
+    pub(crate) fn pools(&self) -> Box<dyn Fn() -> Vec<PoolUse> + Send + Sync> {
+        match &self.kind {
+            Kind::Embedded(store) => {
+                let store = store.clone();
+                Box::new(move || store.pools())
+            }
+            Kind::Postgres { store, .. } => {
+                let store = store.clone();
+                Box::new(move || store.pools())
+            }
+        }
     }
 
     /// Under which name this instance holds leases.

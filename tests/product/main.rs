@@ -14,6 +14,7 @@ mod hostile;
 mod hostile_clients;
 mod judges;
 mod ledger;
+mod observability;
 mod octokit;
 mod postgres;
 mod program;

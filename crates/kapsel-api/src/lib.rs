@@ -7,7 +7,7 @@
 //! **Is not:** it delivers nothing and knows no delivery code (a freshly stored event leaves through
 //! [`Handoff`]), names no storage engine, and holds no rule of the domain.
 //!
-//! Read first: `ingest/handler.rs` and `ingest/queue.rs`.
+//! Read first: `ingest/accept.rs` and `ingest/queue.rs`.
 
 mod attest;
 mod client_address;
@@ -17,6 +17,7 @@ mod manage;
 mod ops;
 mod problem;
 mod rates;
+mod request_log;
 mod server;
 mod settings;
 
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 use kapsel_attestation::Prover;
-use kapsel_core::{Clock, EndpointId, Entropy, IdGenerator, TenantId};
+use kapsel_core::{Clock, EndpointId, Entropy, IdGenerator, TenantId, Tracer};
 use kapsel_store::{
     AdminStore, CircuitStore, EndpointDirectory, Handoff, IngestStore, ReplayStore, SpoolGauge, Store, TenantDirectory,
     TenantStore,
@@ -36,6 +37,7 @@ use crate::ingest::commit::Committer;
 use crate::ingest::queue::IngestQueue;
 use crate::manage::auth::OperatorKey;
 use crate::ops::health::StoreCheck;
+use crate::ops::metrics::Figures;
 use crate::problem::Problem;
 use crate::rates::Rates;
 
@@ -69,6 +71,10 @@ pub struct Deps {
     pub prover: Arc<Prover>,
     /// Why that log stands still, if somebody has to see to it.
     pub log_alarm: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Figures of the whole program, in the text format of Prometheus. May take some milliseconds.
+    pub figures: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Takes the spans of requests, if traces are recorded.
+    pub tracer: Option<Arc<dyn Tracer>>,
 }
 
 /// The HTTP API.
@@ -94,6 +100,9 @@ struct Shared {
     spool: Option<Arc<dyn SpoolGauge>>,
     prover: Arc<Prover>,
     log_alarm: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    figures: Figures,
+    tracer: Option<Arc<dyn Tracer>>,
+    ingestion_seconds: metrics::Histogram,
     ids: IdGenerator,
     operator_key: OperatorKey,
     budget: Arc<Budget>,
@@ -145,6 +154,9 @@ impl Api {
                 spool: deps.spool,
                 prover: deps.prover,
                 log_alarm: deps.log_alarm,
+                figures: Figures::new(deps.figures),
+                tracer: deps.tracer,
+                ingestion_seconds: metrics::histogram!("ingestion_duration_seconds"),
                 settings,
             }),
         }
@@ -152,26 +164,29 @@ impl Api {
 
     /// All routes, for one address that serves everything.
     pub fn router(&self) -> Router {
-        self.enveloped(public_routes().merge(management_routes()))
+        self.enveloped(attest::routes().merge(management_routes()), ingest_routes())
     }
 
     /// What senders and verifiers need, for an address that everybody can reach.
     pub fn public_router(&self) -> Router {
-        self.enveloped(public_routes())
+        self.enveloped(attest::routes(), ingest_routes())
     }
 
     /// Everything else, for an address of the management API.
     pub fn management_router(&self) -> Router {
-        self.enveloped(management_routes())
+        self.enveloped(management_routes(), Router::new())
     }
 
-    fn enveloped(&self, routes: Router<Arc<Shared>>) -> Router {
+    /// The `hot` routes say themselves what the log is to be told of them: they are too busy for a layer.
+    fn enveloped(&self, routes: Router<Arc<Shared>>, hot: Router<Arc<Shared>>) -> Router {
         let routes = routes
             .route("/health", get(ops::health::ready))
             .route("/health/live", get(ops::health::live))
             .route("/health/ready", get(ops::health::ready))
             .route("/health/startup", get(ops::health::startup))
             .route("/ready", get(ops::health::ready))
+            .route_layer(axum::middleware::from_fn(request_log::note_route))
+            .merge(hot)
             .fallback(async || Problem::not_found())
             .method_not_allowed_fallback(async || {
                 Problem::new(kapsel_core::ErrorCode::MethodNotAllowed, "the route exists, but not for this method")
@@ -187,8 +202,8 @@ impl Api {
     }
 }
 
-fn public_routes() -> Router<Arc<Shared>> {
-    Router::new().route("/ingest/{endpoint_id}", post(ingest::handler::ingest)).merge(attest::routes())
+fn ingest_routes() -> Router<Arc<Shared>> {
+    Router::new().route("/ingest/{endpoint_id}", post(ingest::handler::ingest))
 }
 
 fn management_routes() -> Router<Arc<Shared>> {

@@ -116,6 +116,11 @@ impl Problem {
         }))
     }
 
+    /// Its code.
+    pub(crate) fn code(&self) -> ErrorCode {
+        self.0.code
+    }
+
     /// The request is not well-formed.
     pub(crate) fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
         Problem::new(ErrorCode::BadRequest, message)
@@ -229,11 +234,9 @@ struct ErrorObject<'a> {
 }
 
 /// Turns a response that carries a [`Problem`] into what the caller sees, and logs what the caller must not see. Headers
-/// that the routing has set, such as `Allow`, stay.
-pub(crate) fn render(response: &mut Response, request_id: RequestId) {
-    let Some(Problem(details)) = response.extensions_mut().remove::<Problem>() else {
-        return;
-    };
+/// that the routing has set, such as `Allow`, stay. Returns the code of the problem.
+pub(crate) fn render(response: &mut Response, request_id: RequestId) -> Option<ErrorCode> {
+    let Problem(details) = response.extensions_mut().remove::<Problem>()?;
     let Details { code, status, message, fields, exceeded, cause } = *details;
     match (&cause, status.is_server_error()) {
         (Some(cause), _) if code == ErrorCode::Internal => {
@@ -264,6 +267,7 @@ pub(crate) fn render(response: &mut Response, request_id: RequestId) {
     if code == ErrorCode::Unauthenticated {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
+    Some(code)
 }
 
 /// The kinds of answers that are no problem.

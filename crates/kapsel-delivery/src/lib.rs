@@ -17,13 +17,12 @@ pub mod network;
 pub mod replay;
 pub mod request;
 pub mod settings;
-pub mod traceparent;
 pub mod transport;
 
 mod backoff;
 mod unwind;
 
-pub use dispatch::{Deps, Dispatcher, DrainReport, RunOnce};
+pub use dispatch::{Deps, Dispatcher, DrainReport, RunOnce, Workers};
 pub use janitor::{Janitor, JanitorReport};
 pub use network::{HttpSettings, HttpTransport};
 pub use replay::{ReplayReport, ReplayRunner};

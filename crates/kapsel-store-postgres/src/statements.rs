@@ -153,8 +153,10 @@ statements! {
     Tenant OUTCOMES_OF_EVENT = "outcomes_of_event" (UUID, UUID_ARRAY) -> (UUID, UUID, UUID, TEXT);
     System PARTITION_LIST = "partition_list" (TEXT) -> (TEXT);
     System PULSE_BEAT = "pulse_beat" () -> ();
+    System QUEUE_COUNT = "queue_count" (INT8) -> (INT8);
     Tenant QUEUE_LOCK_OF_EVENTS = "queue_lock_of_events" (UUID, UUID_ARRAY) -> (UUID);
     Tenant QUEUE_OF_EVENT = "queue_of_event" (UUID, UUID_ARRAY) -> (UUID, UUID, UUID, INT8, BOOL, INT4, BOOL);
+    System QUEUE_OLDEST = "queue_oldest" (INT4) -> (UUID);
     Tenant QUEUE_PUT_IF_IDLE = "queue_put_if_idle" (UUID, UUID, UUID, UUID, INT8, INT4, INT8) -> (UUID);
     Tenant QUEUE_PUT_MANY_IF_IDLE = "queue_put_many_if_idle"
         (UUID, UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT4_ARRAY, INT8_ARRAY, INT8) -> (UUID);

@@ -120,10 +120,12 @@ statements! {
     Tenant OUTCOMES_OF_EVENT = "outcomes_of_event" (2) -> (BLOB, BLOB, TEXT);
     System PULSE_BEAT = "pulse_beat" (0) -> ();
     Tenant QUEUE_DELETE = "queue_delete" (4) -> ();
+    System QUEUE_ENTRIES = "queue_entries" (2) -> (EXPRESSION);
     System QUEUE_FINISH_IF_LEASED = "queue_finish_if_leased" (4) -> ();
     Tenant QUEUE_INSERT = "queue_insert" (9) -> ();
     System QUEUE_LEASE = "queue_lease" (6) -> ();
     Tenant QUEUE_OF_EVENT = "queue_of_event" (2) -> (BLOB, BLOB, INTEGER, EXPRESSION, INTEGER, EXPRESSION);
+    System QUEUE_OLDEST_NEXT = "queue_oldest_next" (1) -> (BLOB, BLOB);
     System QUEUE_RELEASE_ALL = "queue_release_all" (2) -> ();
     System QUEUE_RELEASE_CLAIM = "queue_release_claim" (3) -> ();
     System QUEUE_RELEASE_IF_LEASED = "queue_release_if_leased" (5) -> ();

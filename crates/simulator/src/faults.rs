@@ -15,8 +15,8 @@ use kapsel_core::{
 };
 use kapsel_store::{
     AdminStore, ChangeSeq, CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, DueReplays, EndpointChange,
-    EventDetail, EventFilter, EventSummary, IngestStore, Ingested, LaneScan, MemoryStore, NewEvent, Replay, ReplayPage,
-    ReplayScan, ReplayStep, ReplayStore, Settled, Settlement, StoreError, StoredCircuit,
+    EventDetail, EventFilter, EventSummary, IngestStore, Ingested, LaneScan, MemoryStore, NewEvent, QueueLook, Replay,
+    ReplayPage, ReplayScan, ReplayStep, ReplayStore, Settled, Settlement, StoreError, StoredCircuit,
 };
 use test_harness::SeededEntropy;
 
@@ -178,6 +178,10 @@ impl DeliveryStore for FaultyStore {
         limit: usize,
     ) -> Result<LaneScan, StoreError> {
         self.under_fate("lane scan", self.inner.lane_scan(now, viewer, after, limit)).await
+    }
+
+    async fn queue_look(&self, rows_max: usize) -> Result<QueueLook, StoreError> {
+        self.inner.queue_look(rows_max).await
     }
 
     async fn delivery_claim_due(

@@ -23,6 +23,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::Shared;
 use crate::problem::Problem;
+use crate::request_log::Notes;
 
 /// The operator's key, as far as it is needed to recognise it.
 pub(crate) struct OperatorKey {
@@ -114,6 +115,9 @@ impl<R: Right> FromRequestParts<Arc<Shared>> for Principal<R> {
             note_use(shared, &key);
             key.tenant_id
         };
+        if let Some(notes) = Notes::of(&parts.extensions) {
+            notes.tenant(tenant_id);
+        }
         let is_named = named.is_some() || tenant_id != TenantId::DEFAULT;
         Ok(Principal { tenant_id, is_named, right: PhantomData })
     }

@@ -206,6 +206,8 @@ fn hot_statements_go_by_their_keys() {
         ("head_latest", sql::HEAD_LATEST, "(log_id=?)"),
         ("lane_due", sql::LANE_DUE, "PRIMARY KEY (endpoint_id=? AND due_at<?)"),
         ("lane_next", sql::LANE_NEXT, "PRIMARY KEY (endpoint_id>?)"),
+        ("queue_entries", sql::QUEUE_ENTRIES, "USING COVERING INDEX queue_by_event (tenant_id>?)"),
+        ("queue_oldest_next", sql::QUEUE_OLDEST_NEXT, "USING COVERING INDEX queue_by_event (tenant_id>?)"),
         ("queue_finish_if_leased", sql::QUEUE_FINISH_IF_LEASED, "(endpoint_id=? AND due_at=? AND delivery_id=?)"),
         ("queue_retry_if_leased", sql::QUEUE_RETRY_IF_LEASED, "(endpoint_id=? AND due_at=? AND delivery_id=?)"),
         ("queue_lease", sql::QUEUE_LEASE, "(endpoint_id=? AND due_at=? AND delivery_id=?)"),

@@ -134,6 +134,7 @@ macro_rules! contract_suite {
                 deleted_endpoint_discards_its_queue,
                 settlement_after_the_endpoint_was_deleted,
                 discard_of_deleted_goes_in_steps,
+                queue_look_counts_up_to_its_bound,
             }
             admin::{
                 store_gives_a_sign_of_life,

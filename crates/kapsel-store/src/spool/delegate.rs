@@ -8,7 +8,7 @@ use kapsel_core::{DeliveryRef, Endpoint, EndpointId, Event, EventId, InstanceId,
 use super::store::SpooledStore;
 use crate::{
     AdminStore, ChangeSeq, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointChange, EventDetail, EventFilter,
-    EventSummary, LaneScan, Settled, Settlement, StoreError,
+    EventSummary, LaneScan, QueueLook, Settled, Settlement, StoreError,
 };
 
 #[async_trait]
@@ -21,6 +21,10 @@ impl DeliveryStore for SpooledStore {
         limit: usize,
     ) -> Result<LaneScan, StoreError> {
         self.primary.lane_scan(now, viewer, after, limit).await
+    }
+
+    async fn queue_look(&self, rows_max: usize) -> Result<QueueLook, StoreError> {
+        self.primary.queue_look(rows_max).await
     }
 
     async fn delivery_claim_due(

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use kapsel_core::{DeliveryRef, Endpoint, EndpointId, Event, EventId, InstanceId, Lease, TenantId, Timestamp};
 use kapsel_store::{
     AdminStore, ChangeSeq, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointChange, EventDetail, EventFilter,
-    EventSummary, IngestStore, Ingested, LaneScan, MemoryStore, NewEvent, Settled, Settlement, StoreError,
+    EventSummary, IngestStore, Ingested, LaneScan, MemoryStore, NewEvent, QueueLook, Settled, Settlement, StoreError,
 };
 use tokio::sync::watch;
 
@@ -183,6 +183,10 @@ impl DeliveryStore for TestStore {
         limit: usize,
     ) -> Result<LaneScan, StoreError> {
         self.inner.lane_scan(now, viewer, after, limit).await
+    }
+
+    async fn queue_look(&self, rows_max: usize) -> Result<QueueLook, StoreError> {
+        self.inner.queue_look(rows_max).await
     }
 
     async fn delivery_claim_due(
