@@ -114,6 +114,7 @@ impl Server {
         let api = Api::new(
             kapsel_api::Deps {
                 store: Arc::clone(&store),
+                sealer: store_keys.sealer.clone(),
                 directory: Arc::clone(&directory),
                 tenants: Arc::clone(&tenants),
                 handoff: dispatcher.handoff(),

@@ -13,9 +13,9 @@ use kapsel_store::attestation::{
 };
 use kapsel_store::{
     AdminStore, AttestationStore, ChangeSeq, CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, DueReplays,
-    EndpointChange, EventDetail, EventFilter, EventSummary, IngestStore, Ingested, LaneScan, NewEvent, QueueLook,
-    Replay, ReplayCount, ReplayPage, ReplayScan, ReplayStep, ReplayStore, Settled, Settlement, Store, StoreError,
-    StoredCircuit, TenantChange, TenantStore,
+    EndpointChange, EventDetail, EventFilter, EventSummary, IngestStore, Ingested, KeptReply, LaneScan, NewEvent,
+    QueueLook, Replay, ReplayCount, ReplayPage, ReplayScan, ReplayStep, ReplayStore, ReplyClaim, ReplyState,
+    ReplyStore, Settled, Settlement, Store, StoreError, StoredCircuit, TenantChange, TenantStore,
 };
 use tokio::time::Instant;
 
@@ -142,6 +142,11 @@ metered! {
         api_key_list(tenant_id: TenantId, after: Option<ApiKeyId>, limit: usize) -> Vec<ApiKey>;
         api_key_revoke(tenant_id: TenantId, id: ApiKeyId, now: Timestamp) -> ();
         api_key_touch(tenant_id: TenantId, id: ApiKeyId, now: Timestamp) -> ();
+    }
+    ReplyStore [] {
+        reply_claim(now: Timestamp, claim: ReplyClaim) -> ReplyState;
+        reply_keep_if_claimed(claim: ReplyClaim, reply: KeptReply) -> ();
+        reply_release_if_claimed(claim: ReplyClaim) -> ();
     }
     ReplayStore [] {
         replay_insert(replay: Replay) -> ();

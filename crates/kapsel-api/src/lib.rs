@@ -26,10 +26,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 use kapsel_attestation::Prover;
-use kapsel_core::{Clock, EndpointId, Entropy, IdGenerator, TenantId, Tracer};
+use kapsel_core::{Clock, EndpointId, Entropy, IdGenerator, Sealer, TenantId, Tracer};
 use kapsel_store::{
-    AdminStore, CircuitStore, EndpointDirectory, Handoff, IngestStore, ReplayStore, SpoolGauge, Store, TenantDirectory,
-    TenantStore,
+    AdminStore, CircuitStore, EndpointDirectory, Handoff, IngestStore, ReplayStore, ReplyStore, SpoolGauge, Store,
+    TenantDirectory, TenantStore,
 };
 
 use crate::ingest::budget::Budget;
@@ -51,6 +51,8 @@ pub use crate::settings::{ApiSettings, ServerSettings};
 pub struct Deps {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// What answers are sealed with that are kept.
+    pub sealer: Sealer,
     /// The endpoints in memory, loaded.
     pub directory: Arc<EndpointDirectory>,
     /// The tenants in memory, loaded.
@@ -90,6 +92,8 @@ struct Shared {
     circuits: Arc<dyn CircuitStore>,
     replays: Arc<dyn ReplayStore>,
     accounts: Arc<dyn TenantStore>,
+    kept_replies: Arc<dyn ReplyStore>,
+    sealer: Sealer,
     directory: Arc<EndpointDirectory>,
     tenants: Arc<TenantDirectory>,
     handoff: Arc<dyn Handoff>,
@@ -129,6 +133,7 @@ impl Api {
         let circuits: Arc<dyn CircuitStore> = Arc::clone(&deps.store) as _;
         let replays: Arc<dyn ReplayStore> = Arc::clone(&deps.store) as _;
         let accounts: Arc<dyn TenantStore> = Arc::clone(&deps.store) as _;
+        let kept_replies: Arc<dyn ReplyStore> = Arc::clone(&deps.store) as _;
         let store: Arc<dyn AdminStore> = deps.store as _;
         Api {
             shared: Arc::new(Shared {
@@ -144,6 +149,8 @@ impl Api {
                 circuits,
                 replays,
                 accounts,
+                kept_replies,
+                sealer: deps.sealer,
                 directory: deps.directory,
                 tenants: deps.tenants,
                 handoff: deps.handoff,
@@ -185,6 +192,7 @@ impl Api {
             .route("/health/ready", get(ops::health::ready))
             .route("/health/startup", get(ops::health::startup))
             .route("/ready", get(ops::health::ready))
+            .route_layer(axum::middleware::from_fn_with_state(Arc::clone(&self.shared), manage::replies::once))
             .route_layer(axum::middleware::from_fn(request_log::note_route))
             .merge(hot)
             .fallback(async || Problem::not_found())

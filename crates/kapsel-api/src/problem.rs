@@ -12,7 +12,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTH
 use http::{HeaderName, HeaderValue, StatusCode};
 use kapsel_attestation::AttestationError;
 use kapsel_core::ids::RequestId;
-use kapsel_core::{ErrorCode, RateLimit};
+use kapsel_core::{ErrorCode, HeaderBlock, RateLimit};
 use kapsel_store::StoreError;
 use kapsel_store::error::with_sources;
 use serde::Serialize;
@@ -327,6 +327,17 @@ pub(crate) fn accepted(path: &str, body: &impl Serialize) -> Response {
 pub(crate) fn bytes(media_type: HeaderValue, bytes: Bytes) -> Response {
     let mut response = Response::new(Body::from(bytes));
     response.headers_mut().insert(CONTENT_TYPE, media_type);
+    response
+}
+
+/// An answer as it was given before. A status that is none would be a defect of whoever kept it.
+pub(crate) fn kept(status: u16, kept_headers: &HeaderBlock, body: Bytes) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let pair = |(name, value): (&str, &[u8])| {
+        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value).ok()?))
+    };
+    response.headers_mut().extend(kept_headers.iter().filter_map(pair));
     response
 }
 

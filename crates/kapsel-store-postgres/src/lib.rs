@@ -33,6 +33,7 @@ mod partitions;
 mod pool;
 mod replay_step;
 mod replays;
+mod replies;
 mod rows;
 mod secrets;
 mod session;

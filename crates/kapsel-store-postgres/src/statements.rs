@@ -177,6 +177,13 @@ statements! {
     Tenant REPLAY_LOCK = "replay_lock" (UUID, UUID) ->
         (UUID, UUID, UUID, TEXT, INT8, INT8, UUID, UUID, INT8, TEXT, INT8, BOOL, INT8, INT8, INT8, INT8, INT8, INT8, INT8);
     Tenant REPLAY_SET_STATE = "replay_set_state" (UUID, UUID, TEXT, INT8) -> ();
+    Tenant REPLY_DELETE_OF_TENANT = "reply_delete_of_tenant" (UUID) -> ();
+    Tenant REPLY_INSERT = "reply_insert" (UUID, BYTEA, BYTEA, INT8, INT8, INT8) -> ();
+    Tenant REPLY_KEEP_IF_CLAIMED = "reply_keep_if_claimed" (UUID, BYTEA, INT8, INT4, BYTEA, BYTEA) -> ();
+    Tenant REPLY_PRUNE = "reply_prune" (UUID, INT8, INT8) -> ();
+    Tenant REPLY_READ = "reply_read" (UUID, BYTEA) -> (BYTEA, INT8, INT8, INT4, BYTEA, BYTEA);
+    Tenant REPLY_RELEASE_IF_CLAIMED = "reply_release_if_claimed" (UUID, BYTEA, INT8) -> ();
+    Tenant REPLY_RENEW = "reply_renew" (UUID, BYTEA, BYTEA, INT8, INT8, INT8) -> ();
     System SECRETS_LIST = "secrets_list" (UUID, INT8) -> (UUID, UUID, BYTEA);
     Tenant SECRETS_REPLACE_IF_SAME = "secrets_replace_if_same" (UUID, UUID, BYTEA, BYTEA) -> ();
     System TENANT_CHANGES = "tenant_changes" (INT8, INT8) -> (UUID, TEXT, TEXT, INT8, INT8, INT8, INT8);

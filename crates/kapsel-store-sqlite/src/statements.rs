@@ -142,6 +142,13 @@ statements! {
         (BLOB, BLOB, BLOB, TEXT, INTEGER, INTEGER, BLOB, BLOB, INTEGER, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER,
         INTEGER, INTEGER, INTEGER, INTEGER);
     Tenant REPLAY_SET_STATE = "replay_set_state" (4) -> ();
+    Tenant REPLY_DELETE_OF_TENANT = "reply_delete_of_tenant" (1) -> ();
+    Tenant REPLY_INSERT = "reply_insert" (6) -> ();
+    Tenant REPLY_KEEP_IF_CLAIMED = "reply_keep_if_claimed" (6) -> ();
+    Tenant REPLY_PRUNE = "reply_prune" (3) -> ();
+    Tenant REPLY_READ = "reply_read" (2) -> (BLOB, INTEGER, INTEGER, INTEGER, BLOB, BLOB);
+    Tenant REPLY_RELEASE_IF_CLAIMED = "reply_release_if_claimed" (3) -> ();
+    Tenant REPLY_RENEW = "reply_renew" (6) -> ();
     System SECRETS_LIST = "secrets_list" (2) -> (BLOB, BLOB, BLOB);
     Tenant SECRETS_REPLACE_IF_SAME = "secrets_replace_if_same" (4) -> ();
     System SPOOL_EXISTS = "spool_exists" (1) -> (EXPRESSION);

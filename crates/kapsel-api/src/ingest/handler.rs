@@ -18,7 +18,8 @@ use crate::Shared;
 use crate::problem::{JSON, Problem};
 use crate::request_log::Notes;
 
-const IDEMPOTENT_REPLAY: HeaderName = HeaderName::from_static("kapsel-idempotent-replay");
+/// Marks an answer that was given before.
+pub(crate) const IDEMPOTENT_REPLAY: HeaderName = HeaderName::from_static("kapsel-idempotent-replay");
 
 /// Accepts one webhook: checks it, has it stored durably, answers 200 with its event id.
 pub(crate) async fn ingest(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {

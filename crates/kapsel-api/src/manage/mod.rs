@@ -24,6 +24,7 @@ pub(crate) mod query;
 mod replay_input;
 mod replay_view;
 mod replays;
+pub(crate) mod replies;
 mod secret_input;
 mod tenant_input;
 mod tenant_view;

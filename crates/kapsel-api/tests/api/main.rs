@@ -19,6 +19,7 @@ mod manage_endpoints;
 mod manage_events;
 mod manage_input;
 mod manage_replays;
+mod manage_replies;
 mod manage_tenants;
 mod ops;
 mod rate_limits;

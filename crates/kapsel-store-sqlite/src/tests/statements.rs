@@ -21,6 +21,7 @@ const TENANT_TABLES: &[&str] = &[
     "replays",
     "log_leaves",
     "api_keys",
+    "api_replies",
 ];
 
 /// The databases that statements are written for.
@@ -114,6 +115,7 @@ fn modules_that_serve_the_api_use_statements_of_a_tenant() {
         include_str!("../events.rs"),
         include_str!("../replay_step.rs"),
         include_str!("../replays.rs"),
+        include_str!("../replies.rs"),
         include_str!("../status.rs"),
     ];
     let used = modules.iter().flat_map(|text| text.split("sql::").skip(1));

@@ -38,6 +38,7 @@ pub mod load;
 pub mod pages;
 pub mod replay;
 pub mod replay_steps;
+pub mod replies;
 pub mod sealing;
 pub mod settle;
 pub mod tenant_admin;
@@ -198,6 +199,11 @@ macro_rules! contract_suite {
                 leaves_of_tenants_never_meet,
                 attempt_traces_are_total,
             }
+            replies::{
+                reply_is_kept_for_its_key,
+                reply_claim_can_be_given_back_and_lapses,
+                concurrent_reply_claims_let_one_through,
+            }
             tenant_admin::{
                 tenant_round_trips,
                 tenant_id_is_taken_once,
@@ -258,6 +264,7 @@ mod tests {
             include_str!("pages.rs"),
             include_str!("replay.rs"),
             include_str!("replay_steps.rs"),
+            include_str!("replies.rs"),
             include_str!("settle.rs"),
             include_str!("tenant_admin.rs"),
             include_str!("tenants.rs"),

@@ -10,6 +10,7 @@ mod circuit;
 mod delivery;
 mod ingest;
 mod replay;
+mod reply;
 mod state;
 mod status;
 mod tenant;

@@ -9,6 +9,7 @@ use kapsel_core::{
 };
 
 use super::attestation::LogState;
+use super::reply::Replies;
 use super::tenant::Accounts;
 use crate::admin::ChangeSeq;
 use crate::circuit::StoredCircuit;
@@ -31,6 +32,7 @@ pub(super) struct State {
     pub(super) replays: BTreeMap<ReplayId, Replay>,
     pub(super) log: LogState,
     pub(super) accounts: Accounts,
+    pub(super) replies: Replies,
 }
 
 /// An endpoint, kept after its deletion so that its id stays taken and the change can be told.

@@ -70,6 +70,7 @@ impl DeliveryStore for SpooledStore {
 
 crate::delegate_circuit_store!(SpooledStore, primary);
 crate::delegate_tenant_store!(SpooledStore, primary);
+crate::delegate_reply_store!(SpooledStore, primary);
 crate::delegate_replay_store!(SpooledStore, primary);
 crate::delegate_attestation_store!(SpooledStore, primary);
 

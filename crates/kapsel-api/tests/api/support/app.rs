@@ -102,6 +102,7 @@ impl App {
         let figures: Arc<Mutex<String>> = Arc::default();
         let deps = Deps {
             store: Arc::clone(&store) as _,
+            sealer: test_harness::sealer(),
             directory: Arc::clone(&directory),
             tenants: Arc::clone(&tenants),
             handoff: Arc::clone(&handoff) as _,

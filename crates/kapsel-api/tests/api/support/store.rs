@@ -231,6 +231,7 @@ impl DeliveryStore for TestStore {
 }
 
 kapsel_store::delegate_tenant_store!(TestStore, inner);
+kapsel_store::delegate_reply_store!(TestStore, inner);
 
 #[async_trait]
 impl AdminStore for TestStore {
