@@ -23,7 +23,7 @@ use self::listen::Listening;
 use crate::commands::Failure;
 use crate::config::{Config, DeliveryConfig};
 use crate::keys::{self, OperatorKeyOrigin};
-use crate::telemetry::{self, Collector, MeteredStore, Origins, QueueWatch, Tracing};
+use crate::telemetry::{self, Collector, MeteredStore, Origins, QueueWatch, StatisticsSaver, Tracing};
 
 /// What is kept of the time for stopping, so that leases can be given back and the store closed.
 const STOP_RESERVE: Duration = Duration::from_millis(500);
@@ -39,6 +39,7 @@ pub(crate) struct Server {
     engine: Engine,
     api: Api,
     dispatcher: Arc<Dispatcher>,
+    statistics: Arc<StatisticsSaver>,
     stopping: watch::Sender<bool>,
     http: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
@@ -110,6 +111,8 @@ impl Server {
             clock: Arc::clone(&clock),
         };
         let collector = Arc::new(Collector::new(origins, recorded, config.telemetry.labels_max));
+        let statistics =
+            Arc::new(StatisticsSaver::new(Arc::clone(&collector), Arc::clone(&store) as _, Arc::clone(&clock)));
         let readiness = Arc::new(Readiness::new());
         let api = Api::new(
             kapsel_api::Deps {
@@ -146,7 +149,7 @@ impl Server {
         let janitor = Janitor::new(store as _, directory, Arc::clone(&clock), Arc::clone(&entropy));
         let mut background = engine.start_upkeep(&clock, &entropy, dispatcher.waker(), &stopped);
         background.extend([
-            telemetry::start_upkeep(&collector, queue, told(stopped.clone())),
+            telemetry::start_upkeep(&collector, queue, Arc::clone(&statistics), told(stopped.clone())),
             tokio::spawn({
                 let (dispatcher, stopped) = (Arc::clone(&dispatcher), stopped.clone());
                 async move { dispatcher.run(told(stopped)).await }
@@ -180,6 +183,7 @@ impl Server {
             engine,
             api,
             dispatcher,
+            statistics,
             stopping,
             http,
             background,
@@ -232,6 +236,7 @@ impl Server {
         for task in self.background {
             let _ = task.await;
         }
+        self.statistics.run_once().await;
         self.log_stopping.send_replace(true);
         let _ = self.log.await;
         if let Some(tracing) = self.tracing {

@@ -7,7 +7,7 @@ use kapsel_attestation::Sequencer;
 use kapsel_core::{CircuitState, Clock, EndpointId, OutcomeClass, TenantId, Timestamp};
 use kapsel_delivery::Dispatcher;
 use kapsel_store::traffic::{INGEST_RESULTS, OUTCOME_CLASSES};
-use kapsel_store::{EndpointDirectory, IngestResult, PoolUse, TrafficCount};
+use kapsel_store::{EndpointDirectory, IngestResult, PoolUse, Statistics, StatisticsChange, TrafficCount};
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -43,6 +43,8 @@ struct Totals {
     last: HashMap<EndpointId, TrafficCount>,
     ingested: LabelledCounts<TenantId, INGEST_RESULTS>,
     attempted: LabelledCounts<EndpointId, OUTCOME_CLASSES>,
+    /// What came to the figures of each endpoint since somebody took them.
+    statistics: HashMap<EndpointId, StatisticsChange>,
 }
 
 impl Collector {
@@ -52,6 +54,7 @@ impl Collector {
             last: HashMap::new(),
             ingested: LabelledCounts::new(labels_max),
             attempted: LabelledCounts::new(labels_max),
+            statistics: HashMap::new(),
         };
         let started_at = origins.clock.now();
         Collector { origins, recorded, started_at, totals: Mutex::new(totals) }
@@ -70,6 +73,14 @@ impl Collector {
         self.pools();
         self.process(now);
         self.recorded.render()
+    }
+
+    /// What came to the figures of each endpoint since the last call. The collector alone reads the counters: those of an
+    /// endpoint that is gone show once.
+    pub(crate) fn take_statistics(&self) -> Vec<StatisticsChange> {
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.add(self.origins.directory.traffic().read());
+        std::mem::take(&mut totals.statistics).into_values().collect()
     }
 
     /// Empties the buffers in which histograms keep what they recorded, whether or not somebody asks for pages.
@@ -145,14 +156,18 @@ impl Totals {
         for count in &counts {
             let former = self.last.get(&count.endpoint_id);
             let since = |present: u64, former: Option<u64>| present.saturating_sub(former.unwrap_or(0));
-            ingested.push((
-                count.tenant_id,
-                std::array::from_fn(|at| since(count.ingested[at], former.map(|former| former.ingested[at]))),
-            ));
-            attempted.push((
-                count.endpoint_id,
-                std::array::from_fn(|at| since(count.attempted[at], former.map(|former| former.attempted[at]))),
-            ));
+            let new_ingested: [u64; INGEST_RESULTS] =
+                std::array::from_fn(|at| since(count.ingested[at], former.map(|former| former.ingested[at])));
+            let new_attempted: [u64; OUTCOME_CLASSES] =
+                std::array::from_fn(|at| since(count.attempted[at], former.map(|former| former.attempted[at])));
+            let added = statistics(&new_ingested, &new_attempted);
+            if added != Statistics::default() {
+                let TrafficCount { tenant_id, endpoint_id, .. } = *count;
+                let unsaved = StatisticsChange { tenant_id, endpoint_id, added: Statistics::default() };
+                self.statistics.entry(endpoint_id).or_insert(unsaved).added += added;
+            }
+            ingested.push((count.tenant_id, new_ingested));
+            attempted.push((count.endpoint_id, new_attempted));
         }
         self.ingested.add(&ingested);
         self.attempted.add(&attempted);
@@ -181,6 +196,25 @@ impl Totals {
             }
         }
     }
+}
+
+/// Counts as the figures of an endpoint.
+fn statistics(ingested: &[u64; INGEST_RESULTS], attempted: &[u64; OUTCOME_CLASSES]) -> Statistics {
+    let mut figures = Statistics::default();
+    for (result, count) in IngestResult::ALL.iter().zip(ingested) {
+        match result {
+            IngestResult::Accepted | IngestResult::Spooled => figures.accepted += count,
+            IngestResult::Duplicate => figures.duplicates += count,
+            _ => figures.refused += count,
+        }
+    }
+    for (class, count) in OutcomeClass::ALL.iter().zip(attempted) {
+        match class {
+            OutcomeClass::Delivered => figures.delivered += count,
+            _ => figures.failed += count,
+        }
+    }
+    figures
 }
 
 /// The state of a circuit as a number, the worst being the largest.

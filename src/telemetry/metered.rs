@@ -13,9 +13,10 @@ use kapsel_store::attestation::{
 };
 use kapsel_store::{
     AdminStore, AttestationStore, ChangeSeq, CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, DueReplays,
-    EndpointChange, EventDetail, EventFilter, EventSummary, IngestStore, Ingested, KeptReply, LaneScan, NewEvent,
-    QueueLook, Replay, ReplayCount, ReplayPage, ReplayScan, ReplayStep, ReplayStore, ReplyClaim, ReplyState,
-    ReplyStore, Settled, Settlement, Store, StoreError, StoredCircuit, TenantChange, TenantStore,
+    EndpointChange, EventDetail, EventFilter, EventSummary, Hour, IngestStore, Ingested, KeptReply, LaneScan, NewEvent,
+    QueueLook, QueueUsage, Replay, ReplayCount, ReplayPage, ReplayScan, ReplayStep, ReplayStore, ReplyClaim,
+    ReplyState, ReplyStore, Settled, Settlement, Statistics, StatisticsChange, StatisticsStore, Store, StoreError,
+    StoredCircuit, TenantChange, TenantStore,
 };
 use tokio::time::Instant;
 
@@ -126,6 +127,7 @@ metered! {
         endpoint_changes(since: ChangeSeq, limit: usize) -> Vec<EndpointChange>;
         event_get(tenant_id: TenantId, id: EventId, now: Timestamp) -> EventDetail;
         event_list(tenant_id: TenantId, filter: EventFilter, limit: usize, now: Timestamp) -> Vec<EventSummary>;
+        queue_usage(tenant_id: TenantId, rows_max: u64) -> QueueUsage;
         event_read(tenant_id: TenantId, id: EventId) -> Event;
         event_requeue(tenant_id: TenantId, id: EventId, now: Timestamp) -> ();
     }
@@ -142,6 +144,15 @@ metered! {
         api_key_list(tenant_id: TenantId, after: Option<ApiKeyId>, limit: usize) -> Vec<ApiKey>;
         api_key_revoke(tenant_id: TenantId, id: ApiKeyId, now: Timestamp) -> ();
         api_key_touch(tenant_id: TenantId, id: ApiKeyId, now: Timestamp) -> ();
+    }
+    StatisticsStore [] {
+        statistics_add(hour: Hour, changes: Vec<StatisticsChange>) -> ();
+        statistics_list(
+            tenant_id: TenantId,
+            endpoint_id: EndpointId,
+            from: Hour,
+            until: Hour
+        ) -> Vec<(Hour, Statistics)>;
     }
     ReplyStore [] {
         reply_claim(now: Timestamp, claim: ReplyClaim) -> ReplyState;

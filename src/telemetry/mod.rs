@@ -9,6 +9,7 @@ mod otlp;
 mod process;
 mod queue_watch;
 mod recorder;
+mod statistics;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub(crate) use self::metered::MeteredStore;
 pub(crate) use self::otlp::Tracing;
 pub(crate) use self::queue_watch::QueueWatch;
 pub(crate) use self::recorder::install;
+pub(crate) use self::statistics::StatisticsSaver;
 
 /// How often the buffers of histograms are emptied. Under load they take some megabytes in this time.
 const TIDY_PERIOD: Duration = Duration::from_secs(5);
@@ -28,6 +30,7 @@ const TIDY_PERIOD: Duration = Duration::from_secs(5);
 pub(crate) fn start_upkeep(
     collector: &Arc<Collector>,
     queue: Arc<QueueWatch>,
+    statistics: Arc<StatisticsSaver>,
     stopped: impl Future<Output = ()> + Send + 'static,
 ) -> JoinHandle<()> {
     let collector = Arc::clone(collector);
@@ -38,7 +41,7 @@ pub(crate) fn start_upkeep(
                 collector.tidy();
             }
         };
-        let work = async { tokio::join!(tidy, queue.run()) };
+        let work = async { tokio::join!(tidy, queue.run(), statistics.run()) };
         tokio::select! {
             biased;
             () = stopped => {}

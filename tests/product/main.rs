@@ -14,6 +14,7 @@ mod hostile;
 mod hostile_clients;
 mod judges;
 mod ledger;
+mod management;
 mod observability;
 mod octokit;
 mod postgres;

@@ -28,13 +28,14 @@ use axum::routing::{get, post};
 use kapsel_attestation::Prover;
 use kapsel_core::{Clock, EndpointId, Entropy, IdGenerator, Sealer, TenantId, Tracer};
 use kapsel_store::{
-    AdminStore, CircuitStore, EndpointDirectory, Handoff, IngestStore, ReplayStore, ReplyStore, SpoolGauge, Store,
-    TenantDirectory, TenantStore,
+    AdminStore, CircuitStore, EndpointDirectory, Handoff, IngestStore, ReplayStore, ReplyStore, SpoolGauge,
+    StatisticsStore, Store, TenantDirectory, TenantStore,
 };
 
 use crate::ingest::budget::Budget;
 use crate::ingest::commit::Committer;
 use crate::ingest::queue::IngestQueue;
+use crate::ingest::quota::Quotas;
 use crate::manage::auth::OperatorKey;
 use crate::ops::health::StoreCheck;
 use crate::ops::metrics::Figures;
@@ -93,6 +94,8 @@ struct Shared {
     replays: Arc<dyn ReplayStore>,
     accounts: Arc<dyn TenantStore>,
     kept_replies: Arc<dyn ReplyStore>,
+    statistics: Arc<dyn StatisticsStore>,
+    quotas: Quotas,
     sealer: Sealer,
     directory: Arc<EndpointDirectory>,
     tenants: Arc<TenantDirectory>,
@@ -134,7 +137,9 @@ impl Api {
         let replays: Arc<dyn ReplayStore> = Arc::clone(&deps.store) as _;
         let accounts: Arc<dyn TenantStore> = Arc::clone(&deps.store) as _;
         let kept_replies: Arc<dyn ReplyStore> = Arc::clone(&deps.store) as _;
+        let statistics: Arc<dyn StatisticsStore> = Arc::clone(&deps.store) as _;
         let store: Arc<dyn AdminStore> = deps.store as _;
+        let quotas = Quotas::new(Arc::clone(&store));
         Api {
             shared: Arc::new(Shared {
                 ids: IdGenerator::new(Arc::clone(&deps.entropy)),
@@ -150,6 +155,8 @@ impl Api {
                 replays,
                 accounts,
                 kept_replies,
+                statistics,
+                quotas,
                 sealer: deps.sealer,
                 directory: deps.directory,
                 tenants: deps.tenants,

@@ -39,6 +39,7 @@ mod secrets;
 mod session;
 mod settle;
 mod statements;
+mod statistics;
 mod status;
 mod store;
 mod tenants;

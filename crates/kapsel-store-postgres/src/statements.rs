@@ -164,6 +164,7 @@ statements! {
     System QUEUE_RELEASE_CLAIM = "queue_release_claim" (INT8, INT8, INT8) -> ();
     System QUEUE_RELEASE_IF_LEASED = "queue_release_if_leased"
         (UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8) -> ();
+    Tenant QUEUE_USAGE = "queue_usage" (UUID, INT8) -> (INT8, INT8);
     Tenant REPLAY_ADVANCE = "replay_advance" (UUID, UUID, UUID, INT8, INT8, INT8, INT8, TEXT, INT8) -> ();
     System REPLAY_DUE = "replay_due" (INT8) ->
         (UUID, UUID, UUID, TEXT, INT8, INT8, UUID, UUID, INT8, TEXT, INT8, BOOL, INT8, INT8, INT8, INT8, INT8, INT8, INT8);
@@ -186,6 +187,10 @@ statements! {
     Tenant REPLY_RENEW = "reply_renew" (UUID, BYTEA, BYTEA, INT8, INT8, INT8) -> ();
     System SECRETS_LIST = "secrets_list" (UUID, INT8) -> (UUID, UUID, BYTEA);
     Tenant SECRETS_REPLACE_IF_SAME = "secrets_replace_if_same" (UUID, UUID, BYTEA, BYTEA) -> ();
+    System STATISTICS_ADD = "statistics_add"
+        (INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY) -> ();
+    Tenant STATISTICS_LIST = "statistics_list" (UUID, UUID, INT8, INT8) -> (INT8, INT8, INT8, INT8, INT8, INT8);
+    System STATISTICS_PRUNE = "statistics_prune" (INT8, INT8) -> ();
     System TENANT_CHANGES = "tenant_changes" (INT8, INT8) -> (UUID, TEXT, TEXT, INT8, INT8, INT8, INT8);
     System TENANT_DELETE = "tenant_delete" (UUID, INT8, INT8) -> ();
     System TENANT_GET = "tenant_get" (UUID) -> (UUID, TEXT, TEXT, INT8, INT8, INT8, INT8);

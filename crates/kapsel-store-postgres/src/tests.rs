@@ -16,7 +16,7 @@ use crate::statements::{ALL, Scope};
 use crate::store::PostgresStore;
 
 /// Tables whose rows belong to tenants.
-const TENANT_TABLES: [&str; 11] = [
+const TENANT_TABLES: [&str; 12] = [
     "endpoints",
     "events",
     "event_bodies",
@@ -28,6 +28,7 @@ const TENANT_TABLES: [&str; 11] = [
     "log_leaves",
     "api_keys",
     "api_replies",
+    "endpoint_statistics",
 ];
 
 /// A connection to a database with the schema in it.

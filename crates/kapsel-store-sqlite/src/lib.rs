@@ -38,6 +38,7 @@ mod rows;
 mod secrets;
 mod spool;
 mod statements;
+mod statistics;
 mod stats;
 mod status;
 mod store;

@@ -14,6 +14,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 5, name: "0005_tenants", sql: include_str!("../migrations/0005_tenants.sql") },
     Migration { version: 6, name: "0006_sealing", sql: include_str!("../migrations/0006_sealing.sql") },
     Migration { version: 7, name: "0007_replies", sql: include_str!("../migrations/0007_replies.sql") },
+    Migration { version: 8, name: "0008_statistics", sql: include_str!("../migrations/0008_statistics.sql") },
 ];
 
 /// All migrations of a spool, which is a database of its own.

@@ -130,6 +130,7 @@ statements! {
     System QUEUE_RELEASE_CLAIM = "queue_release_claim" (3) -> ();
     System QUEUE_RELEASE_IF_LEASED = "queue_release_if_leased" (5) -> ();
     System QUEUE_RETRY_IF_LEASED = "queue_retry_if_leased" (5) -> ();
+    Tenant QUEUE_USAGE = "queue_usage" (2) -> (EXPRESSION, EXPRESSION);
     Tenant REPLAY_ADVANCE = "replay_advance" (9) -> ();
     System REPLAY_DUE = "replay_due" (1) ->
         (BLOB, BLOB, BLOB, TEXT, INTEGER, INTEGER, BLOB, BLOB, INTEGER, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER,
@@ -159,6 +160,9 @@ statements! {
     System SPOOL_REMOVE = "spool_remove" (1) -> (INTEGER);
     System SPOOL_TOTALS_ADD = "spool_totals_add" (2) -> (INTEGER, INTEGER, INTEGER);
     System SPOOL_TOTALS_READ = "spool_totals_read" (0) -> (INTEGER, INTEGER, INTEGER);
+    System STATISTICS_ADD = "statistics_add" (8) -> ();
+    Tenant STATISTICS_LIST = "statistics_list" (4) -> (INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER);
+    System STATISTICS_PRUNE = "statistics_prune" (2) -> ();
     System TENANT_CHANGES = "tenant_changes" (2) -> (BLOB, TEXT, TEXT, INTEGER, INTEGER, INTEGER, INTEGER);
     System TENANT_DELETE = "tenant_delete" (2) -> ();
     System TENANT_GET = "tenant_get" (1) -> (BLOB, TEXT, TEXT, INTEGER, INTEGER, INTEGER, INTEGER);

@@ -137,6 +137,12 @@ impl EndpointDirectory {
         known.unwrap_or_else(|| Arc::new(self.traffic.of_endpoint(id, tenant_id)))
     }
 
+    /// How many endpoints a tenant has. Looks at all there are.
+    pub fn count_of(&self, tenant_id: TenantId) -> usize {
+        let endpoints = self.endpoints.read().unwrap_or_else(PoisonError::into_inner);
+        endpoints.values().filter(|active| active.endpoint.tenant_id == tenant_id).count()
+    }
+
     /// What came in and went out so far.
     pub fn traffic(&self) -> &Arc<Traffic> {
         &self.traffic

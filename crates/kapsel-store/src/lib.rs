@@ -1,7 +1,7 @@
 //! The storage contract of Kapsel: what an engine must be able to do, in which units, and with which errors.
 //!
 //! **Is:** traits cut by who uses them, [`IngestStore`], [`DeliveryStore`], [`CircuitStore`], [`AdminStore`],
-//! [`TenantStore`], [`ReplayStore`], [`ReplyStore`], [`AttestationStore`] and their sum
+//! [`TenantStore`], [`ReplayStore`], [`ReplyStore`], [`StatisticsStore`], [`AttestationStore`] and their sum
 //! [`Store`]; the values that go in and come out; the [`EndpointDirectory`] and the
 //! [`TenantDirectory`] that keep endpoints and tenants ready in memory;
 //! the [`Handoff`] through which a freshly stored delivery reaches the local dispatcher; the local [`spool`] in front of
@@ -31,13 +31,14 @@ pub mod schema;
 pub mod sealing;
 pub mod spool;
 pub mod standing;
+pub mod statistics;
 pub mod tenant;
 pub mod tenant_directory;
 pub mod traffic;
 
 pub use admin::{
     AdminStore, Candidates, ChangeSeq, DeliveryDetail, EndpointChange, EventDetail, EventFilter, EventSummary,
-    StatusSet,
+    QueueUsage, StatusSet,
 };
 pub use attestation::AttestationStore;
 pub use circuit::{CircuitStore, StoredCircuit};
@@ -55,13 +56,22 @@ pub use replay::{
 };
 pub use reply::{KeptReply, ReplyClaim, ReplyState, ReplyStore};
 pub use spool::{SpoolDrain, SpoolGauge, SpoolSettings, SpoolState, SpoolStatus, SpoolStore, SpooledStore};
+pub use statistics::{Hour, Statistics, StatisticsChange, StatisticsStore};
 pub use tenant::{TenantChange, TenantStore};
 pub use tenant_directory::{ActiveTenant, TenantDirectory};
 pub use traffic::{EndpointTraffic, IngestResult, Traffic, TrafficCount};
 
 /// Everything that an engine does.
 pub trait Store:
-    IngestStore + DeliveryStore + CircuitStore + AdminStore + TenantStore + ReplayStore + ReplyStore + AttestationStore
+    IngestStore
+    + DeliveryStore
+    + CircuitStore
+    + AdminStore
+    + TenantStore
+    + ReplayStore
+    + ReplyStore
+    + StatisticsStore
+    + AttestationStore
 {
 }
 
@@ -73,6 +83,7 @@ impl<T> Store for T where
         + TenantStore
         + ReplayStore
         + ReplyStore
+        + StatisticsStore
         + AttestationStore
 {
 }

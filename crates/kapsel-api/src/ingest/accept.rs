@@ -10,12 +10,13 @@ use kapsel_core::{
     DeliveryId, DeliveryRef, EndpointId, ErrorCode, Event, EventId, HeaderBlock, TenantStatus, Timestamp,
 };
 use kapsel_store::error::with_sources;
-use kapsel_store::{ActiveEndpoint, IngestResult, Ingested, NewDelivery, NewEvent, StoreError};
+use kapsel_store::{ActiveEndpoint, ActiveTenant, IngestResult, Ingested, NewDelivery, NewEvent, StoreError};
 use sha2::{Digest as _, Sha256};
 
 use super::body;
 use super::budget::Charge;
 use super::queue::{LARGE_BODY_BYTES, Outcome, Refusal, Submission};
+use super::quota::Reached;
 use super::traced;
 use crate::Shared;
 use crate::problem::Problem;
@@ -43,7 +44,7 @@ pub(super) async fn accept(
     if !active.is_enabled() {
         return Err(Problem::gone("the endpoint is disabled"));
     }
-    check_tenant(shared, active).await?;
+    let tenant = check_tenant(shared, active).await?;
     if shared.queue.is_closed() {
         return Err(shutting_down());
     }
@@ -63,7 +64,9 @@ pub(super) async fn accept(
     } else {
         check(active, headers, body, received_at)
     };
-    store(shared, active, checked?, received_at, charge).await
+    let checked = checked?;
+    check_quota(shared, &tenant, checked.body.len()).await?;
+    store(shared, active, checked, received_at, charge).await
 }
 
 /// Has an event stored and handed on to delivery.
@@ -148,7 +151,7 @@ fn unasked(error: &StoreError) -> Problem {
 }
 
 /// Whether the tenant takes part, and does not come too fast. Before the body is read: what is refused should cost little.
-async fn check_tenant(shared: &Shared, active: &ActiveEndpoint) -> Result<(), Problem> {
+async fn check_tenant(shared: &Shared, active: &ActiveEndpoint) -> Result<Arc<ActiveTenant>, Problem> {
     let endpoint = &active.endpoint;
     let tenant = shared.tenants.get_or_refresh(endpoint.tenant_id).await.map_err(|error| unasked(&error))?;
     let tenant = tenant.ok_or_else(unknown)?;
@@ -166,7 +169,21 @@ async fn check_tenant(shared: &Shared, active: &ActiveEndpoint) -> Result<(), Pr
         let checked = shared.ingest_rates.check(endpoint.tenant_id, limit);
         checked.map_err(|exceeded| Problem::rate_limited(exceeded, "all endpoints of the tenant"))?;
     }
-    Ok(())
+    Ok(tenant)
+}
+
+/// Whether the tenant may have one more event queued. After everything that can refuse a webhook for what it is: what is
+/// refused is not to count.
+async fn check_quota(shared: &Shared, tenant: &ActiveTenant, body_bytes: usize) -> Result<(), Problem> {
+    let bytes = u64::try_from(body_bytes).unwrap_or(u64::MAX);
+    let taken = shared.quotas.take(tenant.tenant.id, &tenant.limits, bytes).await;
+    taken.map_err(|reached| {
+        let message = match reached {
+            Reached::Events(max) => format!("the tenant may have {max} events queued and has them"),
+            Reached::Bytes(max) => format!("the tenant may have {max} bytes queued and this would be more"),
+        };
+        Problem::new(ErrorCode::LimitReached, message)
+    })
 }
 
 /// A webhook that is what it claims to be.

@@ -14,4 +14,5 @@ pub(crate) mod budget;
 pub(crate) mod commit;
 pub(crate) mod handler;
 pub(crate) mod queue;
+pub(crate) mod quota;
 mod traced;

@@ -157,7 +157,7 @@ pub(crate) async fn test(
 fn made_up(payload: &Value) -> Result<Checked, Problem> {
     let body = serde_json::to_vec(payload).map(Bytes::from);
     let body = body.map_err(|error| Problem::internal(format!("a test event does not serialise: {error}")))?;
-    let headers = [("content-type", &b"application/json"[..]), ("x-kapsel-test", b"true")];
+    let headers = [("content-type", &b"application/json"[..])];
     Ok(Checked {
         headers: HeaderBlock::from_pairs(headers),
         body_sha256: Sha256::digest(&body).into(),

@@ -22,6 +22,7 @@ mod manage_replays;
 mod manage_replies;
 mod manage_tenants;
 mod ops;
+mod quotas;
 mod rate_limits;
 mod request_log;
 mod server;

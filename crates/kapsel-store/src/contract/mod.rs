@@ -41,6 +41,7 @@ pub mod replay_steps;
 pub mod replies;
 pub mod sealing;
 pub mod settle;
+pub mod statistics;
 pub mod tenant_admin;
 pub mod tenants;
 mod world;
@@ -150,6 +151,7 @@ macro_rules! contract_suite {
                 requeue_makes_a_waiting_delivery_due_now,
                 requeue_refuses_while_delivering,
                 requeue_refuses_without_an_enabled_endpoint,
+                queue_usage_is_that_of_the_tenant,
             }
             pages::{
                 every_event_is_in_exactly_one_state,
@@ -203,6 +205,11 @@ macro_rules! contract_suite {
                 reply_is_kept_for_its_key,
                 reply_claim_can_be_given_back_and_lapses,
                 concurrent_reply_claims_let_one_through,
+            }
+            statistics::{
+                statistics_add_up_by_hour,
+                concurrent_statistics_all_count,
+                old_statistics_go,
             }
             tenant_admin::{
                 tenant_round_trips,
@@ -266,6 +273,7 @@ mod tests {
             include_str!("replay_steps.rs"),
             include_str!("replies.rs"),
             include_str!("settle.rs"),
+            include_str!("statistics.rs"),
             include_str!("tenant_admin.rs"),
             include_str!("tenants.rs"),
         ];

@@ -12,6 +12,7 @@ mod ingest;
 mod replay;
 mod reply;
 mod state;
+mod statistics;
 mod status;
 mod tenant;
 

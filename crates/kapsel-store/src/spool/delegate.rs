@@ -8,7 +8,7 @@ use kapsel_core::{DeliveryRef, Endpoint, EndpointId, Event, EventId, InstanceId,
 use super::store::SpooledStore;
 use crate::{
     AdminStore, ChangeSeq, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointChange, EventDetail, EventFilter,
-    EventSummary, LaneScan, QueueLook, Settled, Settlement, StoreError,
+    EventSummary, LaneScan, QueueLook, QueueUsage, Settled, Settlement, StoreError,
 };
 
 #[async_trait]
@@ -71,6 +71,7 @@ impl DeliveryStore for SpooledStore {
 crate::delegate_circuit_store!(SpooledStore, primary);
 crate::delegate_tenant_store!(SpooledStore, primary);
 crate::delegate_reply_store!(SpooledStore, primary);
+crate::delegate_statistics_store!(SpooledStore, primary);
 crate::delegate_replay_store!(SpooledStore, primary);
 crate::delegate_attestation_store!(SpooledStore, primary);
 
@@ -125,6 +126,10 @@ impl AdminStore for SpooledStore {
         now: Timestamp,
     ) -> Result<Vec<EventSummary>, StoreError> {
         self.primary.event_list(tenant_id, filter, limit, now).await
+    }
+
+    async fn queue_usage(&self, tenant_id: TenantId, rows_max: u64) -> Result<QueueUsage, StoreError> {
+        self.primary.queue_usage(tenant_id, rows_max).await
     }
 
     async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError> {

@@ -9,7 +9,8 @@ use kapsel_core::{DeliveryRef, Endpoint, EndpointId, Event, EventId, InstanceId,
 use kapsel_store::spool::{SpoolPage, SpoolSize, SpoolStore};
 use kapsel_store::{
     AdminStore, ChangeSeq, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointChange, EventDetail, EventFilter,
-    EventSummary, IngestStore, Ingested, LaneScan, MemoryStore, NewEvent, QueueLook, Settled, Settlement, StoreError,
+    EventSummary, IngestStore, Ingested, LaneScan, MemoryStore, NewEvent, QueueLook, QueueUsage, Settled, Settlement,
+    StoreError,
 };
 use tokio::sync::watch;
 
@@ -111,6 +112,7 @@ impl IngestStore for ShakyStore {
 kapsel_store::delegate_circuit_store!(ShakyStore, inner);
 kapsel_store::delegate_tenant_store!(ShakyStore, inner);
 kapsel_store::delegate_reply_store!(ShakyStore, inner);
+kapsel_store::delegate_statistics_store!(ShakyStore, inner);
 kapsel_store::delegate_replay_store!(ShakyStore, inner);
 kapsel_store::delegate_attestation_store!(ShakyStore, inner);
 
@@ -222,6 +224,10 @@ impl AdminStore for ShakyStore {
         now: Timestamp,
     ) -> Result<Vec<EventSummary>, StoreError> {
         self.inner.event_list(tenant_id, filter, limit, now).await
+    }
+
+    async fn queue_usage(&self, tenant_id: TenantId, rows_max: u64) -> Result<QueueUsage, StoreError> {
+        self.inner.queue_usage(tenant_id, rows_max).await
     }
 
     async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError> {
