@@ -2,13 +2,14 @@
 
 use std::fs::File;
 
-use http::Method;
+use http::{Method, Request};
+use http_body_util::Full;
 use serde_json::json;
 use test_harness::destination::{Answer, Behaviour, Destination};
 
 use super::collector::{Collector, hex_of};
 use super::page::Page;
-use crate::program::{OPERATOR_KEY, Program};
+use crate::program::{MASTER_KEY, OPERATOR_KEY, Program, run, text};
 
 const VERIFICATION_SECRET: &str = "marked-verification-secret";
 const HEADER: &str = "marked-custom-header-value";
@@ -52,6 +53,20 @@ async fn marked_secrets_never_show_up() {
     program.manage(Method::GET, &format!("/v1/nothing/{KEY}?{KEY}"), None).await.expect(404);
     let bad = json!({"url": "http://127.0.0.1/", "headers": {"host": HEADER}, "signing_secret": PAYLOAD});
     program.manage(Method::POST, "/v1/endpoints", Some(bad)).await.expect(422);
+    let path = format!("/v1/endpoints/{}", signed["id"].as_str().unwrap());
+    let rotated = program.manage(Method::POST, &format!("{path}/rotate-secret"), None).await.expect(200).json();
+    let body = json!({"name": "acme", "scopes": ["read"]});
+    let api_key = program.manage(Method::POST, "/v1/api-keys", Some(body)).await.expect(201).json();
+    let api_key = api_key["key"].as_str().unwrap();
+    let mistyped = format!("{api_key}x");
+    for (key, path, status) in
+        [(api_key, "/v1/events", 200), (api_key, "/v1/tenants", 403), (&mistyped, "/v1/events", 401)]
+    {
+        let request = Request::get(format!("{}{path}", program.management_base))
+            .header("authorization", format!("Bearer {key}"))
+            .header("idempotency-key", KEY);
+        program.request(request.body(Full::default()).unwrap()).await.unwrap().expect(status);
+    }
     program.manage(Method::POST, &format!("/v1/events/{event_id}/retry"), None).await.expect(202);
     program.wait_for_status(event_id, "delivered").await;
     let has_leaves = |spans: &[_]| {
@@ -70,6 +85,10 @@ async fn marked_secrets_never_show_up() {
         signing_secret,
         signing_secret.strip_prefix("whsec_").unwrap(),
         signed["signing_secret"].as_str().unwrap(),
+        rotated["signing_secret"].as_str().unwrap(),
+        // Its beginning may be shown.
+        &api_key[12..],
+        MASTER_KEY,
         VERIFICATION_SECRET,
         HEADER,
         SENT_HEADER,
@@ -80,8 +99,8 @@ async fn marked_secrets_never_show_up() {
         KEY,
         OPERATOR_KEY,
     ] {
-        for (place, text) in told.iter().chain([&("spans", spans.as_slice())]) {
-            let shows = text.windows(secret.len()).any(|window| window == secret.as_bytes());
+        for (place, told) in told.iter().chain([&("spans", spans.as_slice())]) {
+            let shows = told.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!shows, "{secret} is in the {place}");
         }
     }
@@ -89,6 +108,19 @@ async fn marked_secrets_never_show_up() {
     let has = |text: &[u8]| text.windows(COLLECTOR_KEY.len()).any(|window| window == COLLECTOR_KEY.as_bytes());
     assert!(has(&spans));
     assert!(told.iter().all(|(_, text)| !has(text)));
+    let settings = [
+        ("DATABASE_URL", &*format!("postgres://someone:{PAYLOAD}@127.0.0.1/kapsel")),
+        ("KAPSEL_OPERATOR_KEY", OPERATOR_KEY),
+        ("KAPSEL_MASTER_KEY", MASTER_KEY),
+        ("KAPSEL_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", headers.as_str()),
+    ];
+    let output = run(&["check-config"], &settings).await;
+    let shown = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.success() && shown.contains("KAPSEL_MASTER_KEY"), "{shown}");
+    for secret in [PAYLOAD, OPERATOR_KEY, MASTER_KEY, COLLECTOR_KEY] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
     // And it was told something at all.
     assert!(log.contains(event_id) && metrics.contains(plain["id"].as_str().unwrap()));
 }
