@@ -103,7 +103,7 @@ impl Bench {
                 endpoint_id: endpoint.id,
                 tenant_id: TenantId::DEFAULT,
             };
-            let waits = place / endpoints.len() % 100 == 0;
+            let waits = (place / endpoints.len()).is_multiple_of(100);
             let lease = (!waits).then_some(lease);
             if let Some(lease) = lease {
                 let outcome = Outcome::Response(ResponseHead { status: 200, ..ResponseHead::default() });
