@@ -14,6 +14,7 @@ mod client_address;
 mod envelope;
 mod ingest;
 mod manage;
+mod openapi;
 mod ops;
 mod problem;
 mod server;
@@ -22,13 +23,14 @@ mod settings;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
 use kapsel_attestation::Prover;
 use kapsel_core::{Clock, Entropy, IdGenerator};
 use kapsel_store::{
     AdminStore, CircuitStore, EndpointDirectory, Handoff, IngestStore, ReplayStore, SpoolGauge, Store, TenantDirectory,
     TenantStore,
 };
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::ingest::budget::Budget;
 use crate::ingest::commit::Committer;
@@ -157,13 +159,9 @@ impl Api {
         self.enveloped(management_routes())
     }
 
-    fn enveloped(&self, routes: Router<Arc<Shared>>) -> Router {
+    fn enveloped(&self, routes: OpenApiRouter<Arc<Shared>>) -> Router {
+        let (routes, _) = routes.merge(health_routes()).split_for_parts();
         let routes = routes
-            .route("/health", get(ops::health::ready))
-            .route("/health/live", get(ops::health::live))
-            .route("/health/ready", get(ops::health::ready))
-            .route("/health/startup", get(ops::health::startup))
-            .route("/ready", get(ops::health::ready))
             .fallback(async || Problem::not_found())
             .method_not_allowed_fallback(async || {
                 Problem::new(kapsel_core::ErrorCode::MethodNotAllowed, "the route exists, but not for this method")
@@ -179,10 +177,34 @@ impl Api {
     }
 }
 
-fn public_routes() -> Router<Arc<Shared>> {
-    Router::new().route("/ingest/{endpoint_id}", post(ingest::handler::ingest)).merge(attest::routes())
+/// The OpenAPI document of all routes, as it is served at `/openapi.json`.
+pub fn openapi_json() -> bytes::Bytes {
+    openapi::json()
 }
 
-fn management_routes() -> Router<Arc<Shared>> {
-    Router::new().merge(manage::routes()).route("/metrics", get(ops::metrics::metrics))
+/// All routes with their documentation.
+fn all_routes() -> OpenApiRouter<Arc<Shared>> {
+    public_routes().merge(management_routes()).merge(health_routes())
+}
+
+fn public_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::default().routes(routes!(ingest::handler::ingest)).merge(attest::routes())
+}
+
+fn management_routes() -> OpenApiRouter<Arc<Shared>> {
+    manage::routes()
+        .routes(routes!(ops::metrics::metrics))
+        .routes(routes!(openapi::pages::document))
+        .routes(routes!(openapi::pages::page))
+        .routes(routes!(openapi::pages::file))
+}
+
+/// On every address.
+fn health_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::default()
+        .routes(routes!(ops::health::ready))
+        .routes(routes!(ops::health::health))
+        .routes(routes!(ops::health::ready_short))
+        .routes(routes!(ops::health::live))
+        .routes(routes!(ops::health::startup))
 }

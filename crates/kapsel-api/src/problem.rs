@@ -25,6 +25,11 @@ pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; chars
 /// The media type of bytes that have no better one.
 pub(crate) const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
+/// The second status of [`ErrorCode::InvalidEndpoint`]: the endpoint is there, and takes nothing in.
+pub(crate) const GONE: StatusCode = StatusCode::GONE;
+/// The second status of [`ErrorCode::StateConflict`]: the version that `If-Match` names is not the present one.
+pub(crate) const PRECONDITION_FAILED: StatusCode = StatusCode::PRECONDITION_FAILED;
+
 /// The HTTP status of an error code. [`ErrorCode::InvalidEndpoint`] has a second one: see [`Problem::gone`].
 pub(crate) const fn status_of(code: ErrorCode) -> StatusCode {
     match code {
@@ -120,7 +125,7 @@ impl Problem {
     /// The endpoint exists but takes nothing in at present.
     pub(crate) fn gone(message: impl Into<Cow<'static, str>>) -> Self {
         let mut problem = Problem::new(ErrorCode::InvalidEndpoint, message);
-        problem.0.status = StatusCode::GONE;
+        problem.0.status = GONE;
         problem
     }
 
@@ -132,7 +137,7 @@ impl Problem {
     /// The version that `If-Match` names is not the present one (RFC 9110, section 13.1.1).
     pub(crate) fn precondition_failed(message: impl Into<Cow<'static, str>>) -> Self {
         let mut problem = Problem::new(ErrorCode::StateConflict, message);
-        problem.0.status = StatusCode::PRECONDITION_FAILED;
+        problem.0.status = PRECONDITION_FAILED;
         problem
     }
 

@@ -19,7 +19,7 @@ use crate::problem::{FieldProblem, Problem};
 /// Values that are shown back are cut off behind so many characters.
 const GIVEN_CHARS_MAX: usize = 200;
 /// The longest name, in characters.
-const NAME_CHARS_MAX: usize = 200;
+pub(crate) const NAME_CHARS_MAX: usize = 200;
 /// What times must be.
 pub(crate) const TIME_PROBLEM: &str = "must be an RFC 3339 time, such as 2026-01-02T03:04:05Z";
 

@@ -20,6 +20,7 @@ mod manage_events;
 mod manage_input;
 mod manage_replays;
 mod manage_tenants;
+mod openapi;
 mod ops;
 mod server;
 mod server_clients;
