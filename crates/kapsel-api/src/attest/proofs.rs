@@ -17,7 +17,7 @@ use crate::manage::auth::{Principal, Read};
 use crate::manage::query::Query;
 use crate::openapi::parameters::{LeafPath, PackagePath, ProofFormat, TreeSize, TreeSizes};
 use crate::openapi::refusals::{NoParameters, SizeConflict, Unavailable};
-use crate::openapi::shown::{ConsistencyProof, InclusionProof, ProofPackage, Text, TreeHead};
+use crate::openapi::shown::{ConsistencyProof, InclusionProof, ProofDownload, Text, TreeHead};
 use crate::problem::{self, Problem, Reply};
 
 const PENDING: &str = "the attempt is recorded, and its leaf waits for its place in the log";
@@ -143,7 +143,7 @@ pub(crate) async fn consistency(State(shared): State<Arc<Shared>>, request: Requ
     params(Principal<Read>, PackagePath, ProofFormat),
     responses(
         (status = 200, description = "The package, or a part of it.", content(
-            (ProofPackage = "application/json"),
+            (ProofDownload = "application/json"),
             (Text = "text/plain; charset=utf-8"),
         ), headers(("Content-Disposition" = String, description = "A name to keep it under."))),
         (status = 202, description = "Not yet; ask again.", body = NotYet),

@@ -85,11 +85,11 @@ parameters! {
     /// The place of a tile (C2SP tlog-tiles).
     TilePath = [
         path("level", "The level of the tile.", json!({"type": "integer", "minimum": 0, "maximum": 63, "examples": [0]})),
-        path("index", "The index in groups of three digits, all but the last with an `x` in front; `.p/` and a width for a \
-            tile that is not full. The slashes stand as they are.", json!({
+        path("index", "The index of a whole tile in three digits. From 1,000 on it goes over several segments (`x001/234`), and \
+            one that is not full ends on `.p/` and its width; a path parameter has no place for these slashes.", json!({
             "type": "string",
-            "pattern": "^(?:x[0-9]{3}/){0,5}[0-9]{3}(?:\\.p/[1-9][0-9]{0,2})?$",
-            "examples": ["000.p/1"],
+            "pattern": "^[0-9]{3}$",
+            "examples": ["000"],
         })),
     ];
     /// A file of the documentation.
@@ -145,6 +145,7 @@ parameters! {
     IfMatchHeader = [
         header("If-Match", "The `ETag` of the version that the change is made from, or `*`.", json!({
             "type": "string",
+            "minLength": 1,
             "pattern": "^(?:\\*|\"[0-9]{1,19}\")$",
             "examples": ["*"],
         })),

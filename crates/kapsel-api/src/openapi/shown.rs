@@ -99,23 +99,48 @@ described! {
         ("new_root", hex(32)),
         ("proof_hashes", about("The path, in the order of RFC 9162, section 2.1.4.1.", hashes())),
     ]);
-    /// Everything for checking an attempt offline.
-    ProofPackage = {
-        let opening = open(vec![("value", json!({"type": "string"})), ("salt", json!({"type": "string", "pattern": "^[0-9a-f]*$"}))]);
-        let mut package = open(vec![
-            ("delivery_attempt_id", words::id(kapsel_core::AttemptId::PREFIX)),
-            ("leaf_data", about("The exact bytes of the leaf.", json!({"type": "string", "contentEncoding": "base64"}))),
-            ("leaf_hash", hex(32)),
-            ("inclusion_proof", inclusion()),
-            ("signed_tree_head", head()),
-        ]);
-        package["properties"]["openings"] = json!({
-            "type": "object",
-            "description": "What the leaf commits to, as far as it is shown; what has been erased is not there.",
-            "properties": {"url": opening, "payload_sha256": opening, "response_sha256": opening},
-        });
-        package
-    };
+    /// What `format` asks for: the package, or the leaf.
+    ProofDownload = json!({"anyOf": [package(), leaf()]});
+}
+
+/// Everything for checking an attempt offline.
+fn package() -> Value {
+    let salt = json!({"type": "string", "pattern": "^[0-9a-f]*$"});
+    let opening = open(vec![("value", json!({"type": "string"})), ("salt", salt)]);
+    let mut package = open(vec![
+        ("delivery_attempt_id", words::id(kapsel_core::AttemptId::PREFIX)),
+        ("leaf_data", about("The exact bytes of the leaf.", json!({"type": "string", "contentEncoding": "base64"}))),
+        ("leaf_hash", hex(32)),
+        ("inclusion_proof", inclusion()),
+        ("signed_tree_head", head()),
+    ]);
+    package["properties"]["openings"] = json!({
+        "type": "object",
+        "description": "What the leaf commits to, as far as it is shown; what has been erased is not there.",
+        "properties": {"url": opening, "payload_sha256": opening, "response_sha256": opening},
+    });
+    package
+}
+
+/// The bytes of a leaf: canonical JSON (RFC 8785).
+fn leaf() -> Value {
+    let id = words::id;
+    open(vec![
+        ("v", count()),
+        ("attempt_id", id(kapsel_core::AttemptId::PREFIX)),
+        ("attempt_number", count()),
+        ("commitments", json!({"type": "object"})),
+        ("delivery_id", id(kapsel_core::DeliveryId::PREFIX)),
+        ("duration_ms", count()),
+        ("endpoint_id", id(kapsel_core::EndpointId::PREFIX)),
+        ("event_id", id(kapsel_core::EventId::PREFIX)),
+        ("http_status", or_null(count())),
+        ("log_id", id(kapsel_core::LogId::PREFIX)),
+        ("nonce", json!({"type": "string"})),
+        ("outcome", json!({"type": "string"})),
+        ("started_at", words::time()),
+        ("tenant_id", id(kapsel_core::TenantId::PREFIX)),
+    ])
 }
 
 fn rate_limit() -> Value {

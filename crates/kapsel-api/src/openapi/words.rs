@@ -14,6 +14,8 @@ pub(super) const EXAMPLE_ID: &str = "01h455vb4pex5vsknk084sn02q";
 pub(super) fn id(prefix: &str) -> Value {
     json!({
         "type": "string",
+        "minLength": prefix.len() + 27,
+        "maxLength": prefix.len() + 27,
         "pattern": format!("^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$"),
         "examples": [format!("{prefix}_{EXAMPLE_ID}")],
     })
@@ -36,7 +38,8 @@ pub(super) fn time_input() -> Value {
 
 /// So many bytes in lower-case hexadecimal digits.
 pub(super) fn hex(bytes: usize) -> Value {
-    json!({"type": "string", "pattern": format!("^[0-9a-f]{{{}}}$", 2 * bytes)})
+    let digits = 2 * bytes;
+    json!({"type": "string", "minLength": digits, "maxLength": digits, "pattern": format!("^[0-9a-f]{{{digits}}}$")})
 }
 
 /// One of these words.

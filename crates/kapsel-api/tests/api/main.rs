@@ -22,6 +22,7 @@ mod manage_replays;
 mod manage_tenants;
 mod openapi;
 mod ops;
+mod route_walk;
 mod server;
 mod server_clients;
 mod server_http2;

@@ -58,7 +58,9 @@ fn tenant(name: Value) -> Vec<(&'static str, Value)> {
 fn name_with_letters() -> Value {
     let mut name = endpoint::name();
     name["minLength"] = 1.into();
-    name["pattern"] = "^\\P{Cc}*[^\\p{Cc}\\p{Z}]\\P{Cc}*$".into();
+    name["pattern"] =
+        "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$"
+            .into();
     name
 }
 

@@ -129,7 +129,7 @@ fn settings(change: Change) -> Vec<(&'static str, Value)> {
 
 /// A name for people.
 pub(super) fn name() -> Value {
-    json!({"type": "string", "maxLength": fields::NAME_CHARS_MAX, "pattern": "^\\P{Cc}*$"})
+    json!({"type": "string", "maxLength": fields::NAME_CHARS_MAX, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"})
 }
 
 fn with_default(mut schema: Value, default: u32) -> Value {
@@ -144,7 +144,7 @@ fn url() -> Value {
         "description": "Where deliveries go: http or https, without credentials and fragment. Addresses that are not \
             public are refused unless the operator allows them.",
         "maxLength": URL_BYTES_MAX,
-        "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[^@#]+$",
+        "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@\\\\\\s]+(?:[/?][^#\\s]*)?$",
         "examples": ["https://destination.example/hooks"],
     })
 }
