@@ -15,6 +15,7 @@ mod hostile_clients;
 mod judges;
 mod ledger;
 mod octokit;
+mod openapi;
 mod postgres;
 mod program;
 mod replays;
