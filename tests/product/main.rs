@@ -17,6 +17,7 @@ mod ledger;
 mod management;
 mod observability;
 mod octokit;
+mod openapi;
 mod postgres;
 mod program;
 mod replays;

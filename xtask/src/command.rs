@@ -22,6 +22,8 @@ The simulator (docs/TESTING.md):
   sim --seeds K [--from N]   K runs, with their totals
   sim --mutants [WORD]       does it find the deliberate bugs (in whose description WORD stands)?
 
+  openapi   write openapi/kapsel.json anew, from the routes and their annotations
+
   help      this text
 ";
 
@@ -36,6 +38,8 @@ pub(crate) enum Command {
     Sim(Vec<String>),
     /// Have the simulator look for the deliberate bugs.
     Mutants(String),
+    /// Write the OpenAPI document.
+    OpenApi,
 }
 
 impl Command {
@@ -63,6 +67,7 @@ impl Command {
             "tidy" => Command::Run(&[Step::Tidy]),
             "judges" => Command::Run(&[Step::Judges]),
             "postgres" => Command::Run(&[Step::Postgres]),
+            "openapi" => Command::OpenApi,
             unknown => return Err(format!("unknown command: {unknown}")),
         })
     }
@@ -88,6 +93,7 @@ mod tests {
         assert_eq!(parse("layers"), Ok(Command::Run(&[Step::Layers])));
         assert_eq!(parse("judges"), Ok(Command::Run(&[Step::Judges])));
         assert_eq!(parse("postgres"), Ok(Command::Run(&[Step::Postgres])));
+        assert_eq!(parse("openapi"), Ok(Command::OpenApi));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod debian;
 mod error;
 mod judges;
 mod layers;
+mod openapi;
 mod postgres;
 mod process;
 mod sim;
@@ -52,6 +53,7 @@ fn carry_out(workspace: &Workspace, command: &Command) -> Result<(), error::Erro
         Command::Help => Ok(()),
         Command::Run(list) => steps::run(workspace, list),
         Command::Sim(words) => sim::run(workspace, words),
+        Command::OpenApi => openapi::run(workspace),
         Command::Mutants(word) => sim::mutants::run(workspace, word),
     }
 }

@@ -14,6 +14,7 @@ mod client_address;
 mod envelope;
 mod ingest;
 mod manage;
+mod openapi;
 mod ops;
 mod problem;
 mod rates;
@@ -24,13 +25,14 @@ mod settings;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
 use kapsel_attestation::Prover;
 use kapsel_core::{Clock, EndpointId, Entropy, IdGenerator, Sealer, TenantId, Tracer};
 use kapsel_store::{
     AdminStore, CircuitStore, EndpointDirectory, Handoff, IngestStore, ReplayStore, ReplyStore, SpoolGauge,
     StatisticsStore, Store, TenantDirectory, TenantStore,
 };
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::ingest::budget::Budget;
 use crate::ingest::commit::Committer;
@@ -188,17 +190,14 @@ impl Api {
 
     /// Everything else, for an address of the management API.
     pub fn management_router(&self) -> Router {
-        self.enveloped(management_routes(), Router::new())
+        self.enveloped(management_routes(), OpenApiRouter::default())
     }
 
     /// The `hot` routes say themselves what the log is to be told of them: they are too busy for a layer.
-    fn enveloped(&self, routes: Router<Arc<Shared>>, hot: Router<Arc<Shared>>) -> Router {
+    fn enveloped(&self, routes: OpenApiRouter<Arc<Shared>>, hot: OpenApiRouter<Arc<Shared>>) -> Router {
+        let (routes, _) = routes.merge(health_routes()).split_for_parts();
+        let (hot, _) = hot.split_for_parts();
         let routes = routes
-            .route("/health", get(ops::health::ready))
-            .route("/health/live", get(ops::health::live))
-            .route("/health/ready", get(ops::health::ready))
-            .route("/health/startup", get(ops::health::startup))
-            .route("/ready", get(ops::health::ready))
             .route_layer(axum::middleware::from_fn_with_state(Arc::clone(&self.shared), manage::replies::once))
             .route_layer(axum::middleware::from_fn(request_log::note_route))
             .merge(hot)
@@ -217,10 +216,34 @@ impl Api {
     }
 }
 
-fn ingest_routes() -> Router<Arc<Shared>> {
-    Router::new().route("/ingest/{endpoint_id}", post(ingest::handler::ingest))
+/// The OpenAPI document of all routes, as it is served at `/openapi.json`.
+pub fn openapi_json() -> bytes::Bytes {
+    openapi::json()
 }
 
-fn management_routes() -> Router<Arc<Shared>> {
-    Router::new().merge(manage::routes()).route("/metrics", get(ops::metrics::metrics))
+/// All routes with their documentation.
+fn all_routes() -> OpenApiRouter<Arc<Shared>> {
+    ingest_routes().merge(attest::routes()).merge(management_routes()).merge(health_routes())
+}
+
+fn ingest_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::default().routes(routes!(ingest::handler::ingest))
+}
+
+fn management_routes() -> OpenApiRouter<Arc<Shared>> {
+    manage::routes()
+        .routes(routes!(ops::metrics::metrics))
+        .routes(routes!(openapi::pages::document))
+        .routes(routes!(openapi::pages::page))
+        .routes(routes!(openapi::pages::file))
+}
+
+/// On every address.
+fn health_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::default()
+        .routes(routes!(ops::health::ready))
+        .routes(routes!(ops::health::health))
+        .routes(routes!(ops::health::ready_short))
+        .routes(routes!(ops::health::live))
+        .routes(routes!(ops::health::startup))
 }

@@ -31,6 +31,10 @@ pub(crate) const BYTES: HeaderValue = HeaderValue::from_static("application/octe
 const RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RATELIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+/// The second status of [`ErrorCode::InvalidEndpoint`]: the endpoint is there, and takes nothing in.
+pub(crate) const GONE: StatusCode = StatusCode::GONE;
+/// The second status of [`ErrorCode::StateConflict`]: the version that `If-Match` names is not the present one.
+pub(crate) const PRECONDITION_FAILED: StatusCode = StatusCode::PRECONDITION_FAILED;
 
 /// The HTTP status of an error code. [`ErrorCode::InvalidEndpoint`] has a second one: see [`Problem::gone`].
 pub(crate) const fn status_of(code: ErrorCode) -> StatusCode {
@@ -135,7 +139,7 @@ impl Problem {
     /// The endpoint exists but takes nothing in at present.
     pub(crate) fn gone(message: impl Into<Cow<'static, str>>) -> Self {
         let mut problem = Problem::new(ErrorCode::InvalidEndpoint, message);
-        problem.0.status = StatusCode::GONE;
+        problem.0.status = GONE;
         problem
     }
 
@@ -156,7 +160,7 @@ impl Problem {
     /// The version that `If-Match` names is not the present one (RFC 9110, section 13.1.1).
     pub(crate) fn precondition_failed(message: impl Into<Cow<'static, str>>) -> Self {
         let mut problem = Problem::new(ErrorCode::StateConflict, message);
-        problem.0.status = StatusCode::PRECONDITION_FAILED;
+        problem.0.status = PRECONDITION_FAILED;
         problem
     }
 

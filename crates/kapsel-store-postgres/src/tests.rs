@@ -148,7 +148,7 @@ fn asks_for_the_tenant(words: &[String], alias: &str, table: &str) -> bool {
 }
 
 #[test]
-fn statements_for_the_api_name_the_tenant_of_every_table_they_touch() {
+fn database_queries_enforce_tenant_id_filtering() {
     let mut looked_at = 0;
     for statement in ALL.iter().filter(|statement| statement.scope == Scope::Tenant) {
         let words = words(statement.sql);

@@ -100,6 +100,11 @@ const RESERVED: &[Reserved] = &[
         reason: "HTTP answers are made at the edge",
     },
     Reserved {
+        names: &["utoipa", "utoipa-axum", "utoipa-swagger-ui"],
+        owners: &["kapsel-api"],
+        reason: "what is documented is described at the edge; the pure crates know nothing of it",
+    },
+    Reserved {
         names: &["hyper"],
         owners: &["kapsel-api", "kapsel-delivery", "kapsel"],
         reason: "HTTP is spoken at the edge and by the transport",

@@ -9,26 +9,26 @@ mod views;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::routing::get;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
 
 use crate::Shared;
+use crate::openapi::under;
 
 /// The routes. Those under `/attestation` stand under `/api/v1` as well.
-pub(crate) fn routes() -> Router<Arc<Shared>> {
-    Router::new()
-        .merge(attestation_routes(""))
-        .merge(attestation_routes("/api/v1"))
-        .route("/checkpoint", get(public_log::checkpoint))
-        .route("/tile/{level}/{*index}", get(public_log::tile))
+pub(crate) fn routes() -> OpenApiRouter<Arc<Shared>> {
+    let both = attestation_routes().into_iter().chain(attestation_routes().map(|route| under("/api/v1", route)));
+    both.fold(OpenApiRouter::default(), OpenApiRouter::routes)
+        .routes(routes!(public_log::checkpoint))
+        .routes(routes!(public_log::tile))
 }
 
-fn attestation_routes(prefix: &str) -> Router<Arc<Shared>> {
-    let path = |rest: &str| format!("{prefix}/attestation/{rest}");
-    Router::new()
-        .route(&path("sth"), get(proofs::tree_head))
-        .route(&path("keys"), get(proofs::keys))
-        .route(&path("proof/{leaf_hash}"), get(proofs::inclusion))
-        .route(&path("download-proof/{delivery_attempt_id}"), get(proofs::download))
-        .route(&path("consistency-proof"), get(proofs::consistency))
+fn attestation_routes() -> [UtoipaMethodRouter<Arc<Shared>>; 5] {
+    [
+        routes!(proofs::tree_head),
+        routes!(proofs::keys),
+        routes!(proofs::inclusion),
+        routes!(proofs::download),
+        routes!(proofs::consistency),
+    ]
 }

@@ -15,6 +15,9 @@ use super::views::{KeysView, NotYet};
 use crate::Shared;
 use crate::manage::auth::{Principal, Read};
 use crate::manage::query::Query;
+use crate::openapi::parameters::{LeafPath, PackagePath, ProofFormat, TreeSize, TreeSizes};
+use crate::openapi::refusals::{NoParameters, SizeConflict, Unavailable};
+use crate::openapi::shown::{ConsistencyProof, InclusionProof, ProofDownload, Text, TreeHead};
 use crate::problem::{self, Problem, Reply};
 
 const PENDING: &str = "the attempt is recorded, and its leaf waits for its place in the log";
@@ -22,6 +25,20 @@ const NOT_COVERED: &str = "the leaf is in the log, and no signed head covers it 
 const NO_HEAD: &str = "no head of the log has been signed yet";
 
 /// `GET /attestation/sth`.
+#[utoipa::path(
+    get,
+    path = "/attestation/sth",
+    tag = "attestation",
+    operation_id = "tree_head",
+    summary = "The last head of the log",
+    description = "",
+    responses(
+        (status = 200, description = "The head.", body = TreeHead),
+        (status = 202, description = "Not yet; ask again.", body = NotYet),
+        NoParameters,
+        Unavailable,
+    ),
+)]
 pub(crate) async fn tree_head(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
     Query::read_alone(request.uri(), &[])?.end()?;
     match shared.prover.head().await? {
@@ -31,6 +48,19 @@ pub(crate) async fn tree_head(State(shared): State<Arc<Shared>>, request: Reques
 }
 
 /// `GET /attestation/keys`.
+#[utoipa::path(
+    get,
+    path = "/attestation/keys",
+    tag = "attestation",
+    operation_id = "log_keys",
+    summary = "All keys of the log",
+    description = "",
+    responses(
+        (status = 200, description = "The keys.", body = KeysView),
+        NoParameters,
+        Unavailable,
+    ),
+)]
 pub(crate) async fn keys(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
     Query::read_alone(request.uri(), &[])?.end()?;
     let keys = shared.prover.keys().await?;
@@ -38,6 +68,20 @@ pub(crate) async fn keys(State(shared): State<Arc<Shared>>, request: Request) ->
 }
 
 /// `GET /attestation/proof/{leaf_hash}?tree_size=`.
+#[utoipa::path(
+    get,
+    path = "/attestation/proof/{leaf_hash}",
+    tag = "attestation",
+    operation_id = "inclusion_proof",
+    summary = "That an attempt stands in the log",
+    description = "",
+    params(Principal<Read>, LeafPath, TreeSize),
+    responses(
+        (status = 200, description = "The proof.", body = InclusionProof),
+        (status = 202, description = "Not yet; ask again.", body = NotYet),
+        SizeConflict,
+    ),
+)]
 pub(crate) async fn inclusion(
     principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,
@@ -57,6 +101,21 @@ pub(crate) async fn inclusion(
 }
 
 /// `GET /attestation/consistency-proof?old_size=&new_size=`. Without `new_size`, up to the last head.
+#[utoipa::path(
+    get,
+    path = "/attestation/consistency-proof",
+    tag = "attestation",
+    operation_id = "consistency_proof",
+    summary = "That a tree continues an older one",
+    description = "",
+    params(TreeSizes),
+    responses(
+        (status = 200, description = "The proof.", body = ConsistencyProof),
+        (status = 202, description = "Not yet; ask again.", body = NotYet),
+        SizeConflict,
+        Unavailable,
+    ),
+)]
 pub(crate) async fn consistency(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
     let query = Query::read_alone(request.uri(), &["old_size", "new_size"])?;
     let old = query.parsed("old_size", SIZE_PROBLEM, size);
@@ -74,6 +133,22 @@ pub(crate) async fn consistency(State(shared): State<Arc<Shared>>, request: Requ
 
 /// `GET /attestation/download-proof/{delivery_attempt_id}`: as JSON, or with `format=tlog-proof` in the text form of C2SP,
 /// which goes with the bytes of the leaf (`format=leaf`).
+#[utoipa::path(
+    get,
+    path = "/attestation/download-proof/{delivery_attempt_id}",
+    tag = "attestation",
+    operation_id = "proof_package",
+    summary = "Everything for checking an attempt offline",
+    description = "",
+    params(Principal<Read>, PackagePath, ProofFormat),
+    responses(
+        (status = 200, description = "The package, or a part of it.", content(
+            (ProofDownload = "application/json"),
+            (Text = "text/plain; charset=utf-8"),
+        ), headers(("Content-Disposition" = String, description = "A name to keep it under."))),
+        (status = 202, description = "Not yet; ask again.", body = NotYet),
+    ),
+)]
 pub(crate) async fn download(
     principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,

@@ -12,6 +12,9 @@ use kapsel_store::attestation::{TILE_HASHES, TileId};
 
 use super::views::NotYet;
 use crate::Shared;
+use crate::openapi::parameters::TilePath;
+use crate::openapi::refusals::Unavailable;
+use crate::openapi::shown::{Bytes, Text};
 use crate::problem::{self, Problem, Reply};
 
 /// A tile under its path never changes: a wider one has another path.
@@ -19,6 +22,19 @@ const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000
 const NEVER: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// `GET /checkpoint`: the last head as a signed note.
+#[utoipa::path(
+    get,
+    path = "/checkpoint",
+    tag = "attestation",
+    operation_id = "checkpoint",
+    summary = "The last head of the log as a signed note",
+    description = "",
+    responses(
+        (status = 200, description = "A signed note (C2SP tlog-checkpoint).", body = Text, content_type = "text/plain; charset=utf-8", headers(("Cache-Control" = String, description = "For how long it may be kept."))),
+        (status = 202, description = "Not yet; ask again.", body = NotYet),
+        Unavailable,
+    ),
+)]
 pub(crate) async fn checkpoint(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
     let Some(head) = shared.prover.head().await? else {
         return Ok(problem::json(Reply::NotYet, &NotYet::new("no head of the log has been signed yet")));
@@ -29,6 +45,19 @@ pub(crate) async fn checkpoint(State(shared): State<Arc<Shared>>) -> Result<Resp
 }
 
 /// `GET /tile/{level}/{index}`, with `.p/{width}` for a tile that is not full.
+#[utoipa::path(
+    get,
+    path = "/tile/{level}/{*index}",
+    tag = "attestation",
+    operation_id = "tile",
+    summary = "A tile of the log",
+    description = "",
+    params(TilePath),
+    responses(
+        (status = 200, description = "The hashes of the tile, 32 bytes each (C2SP tlog-tiles).", body = Bytes, content_type = "application/octet-stream", headers(("Cache-Control" = String, description = "For how long it may be kept."))),
+        Unavailable,
+    ),
+)]
 pub(crate) async fn tile(
     State(shared): State<Arc<Shared>>,
     Path((level, index)): Path<(String, String)>,

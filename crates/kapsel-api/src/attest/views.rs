@@ -4,9 +4,12 @@ use kapsel_attestation::LogKeyView;
 use kapsel_core::{LogId, Timestamp};
 use kapsel_verification::{KeyId, KeyType};
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::openapi::words;
 
 /// An answer that has to be asked for again.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct NotYet {
     status: &'static str,
     reason: &'static str,
@@ -19,15 +22,17 @@ impl NotYet {
 }
 
 /// The keys of the log.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct KeysView {
+    #[schema(value_type = words::LogId)]
     log_id: LogId,
     origin: String,
     keys: Vec<KeyView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct KeyView {
+    #[schema(value_type = words::LogKeyId)]
     key_id: KeyId,
     /// `checkpoint` signs heads; `timestamp` signs when they were made.
     purpose: &'static str,
@@ -35,8 +40,10 @@ struct KeyView {
     public_key: String,
     /// Name, key id and key in one text (C2SP signed-note), as verifiers take it.
     verifier_key: String,
+    #[schema(value_type = words::Time)]
     created_at: Timestamp,
     /// Until when it signs, if another one has taken its place.
+    #[schema(value_type = Option<words::Time>, required = true)]
     signs_until: Option<Timestamp>,
 }
 

@@ -15,6 +15,9 @@ use tokio::time::Instant;
 use super::accept::{Accepted, accept, endpoint};
 use super::{body, traced};
 use crate::Shared;
+use crate::openapi::parameters::{IngestPath, SourceHeaders};
+use crate::openapi::refusals::IngestRefusals;
+use crate::openapi::shown::Received;
 use crate::problem::{JSON, Problem};
 use crate::request_log::Notes;
 
@@ -22,6 +25,20 @@ use crate::request_log::Notes;
 pub(crate) const IDEMPOTENT_REPLAY: HeaderName = HeaderName::from_static("kapsel-idempotent-replay");
 
 /// Accepts one webhook: checks it, has it stored durably, answers 200 with its event id.
+#[utoipa::path(
+    post,
+    path = "/ingest/{endpoint_id}",
+    tag = "ingest",
+    operation_id = "ingest",
+    summary = "Accepts a webhook",
+    description = "",
+    params(IngestPath, SourceHeaders),
+    request_body(content = crate::openapi::shown::Bytes, content_type = "*/*", description = "Any bytes of any type."),
+    responses(
+        (status = 200, description = "The event is durable, or the repetition of one that is.", body = Received, headers(("Kapsel-Idempotent-Replay" = Option<String>, description = "`true` if the key was used within its window; then nothing was stored."))),
+        IngestRefusals,
+    ),
+)]
 pub(crate) async fn ingest(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
     let begun = Instant::now();
     let (parts, mut body) = request.into_parts();

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::fields::{Object, Problems};
 use crate::problem::Problem;
 
-const FIELDS: &[&str] = &["name", "scopes", "expires_at", "tenant_id"];
+pub(crate) const FIELDS: &[&str] = &["name", "scopes", "expires_at", "tenant_id"];
 
 /// A key as the input wants it.
 #[derive(Debug, PartialEq)]

@@ -2,19 +2,30 @@
 
 use kapsel_core::{ApiKey, ApiKeyId, KeyPrefix, KeySecret, Scope, TenantId, Timestamp};
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::openapi::words;
 
 /// A key as JSON.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ApiKeyView<'a> {
+    #[schema(value_type = words::ApiKeyId)]
     id: ApiKeyId,
+    #[schema(value_type = words::TenantId)]
     tenant_id: TenantId,
     name: String,
+    #[schema(value_type = words::KeyPrefix)]
     prefix: KeyPrefix,
+    #[schema(value_type = Vec<words::ScopeWord>)]
     scopes: Vec<Scope>,
     status: &'static str,
+    #[schema(value_type = words::Time)]
     created_at: Timestamp,
+    #[schema(value_type = Option<words::Time>, required = true)]
     expires_at: Option<Timestamp>,
+    #[schema(value_type = Option<words::Time>, required = true)]
     revoked_at: Option<Timestamp>,
+    #[schema(value_type = Option<words::Time>, required = true)]
     last_used_at: Option<Timestamp>,
     /// In the answer to the creation alone.
     #[serde(skip_serializing_if = "Option::is_none")]

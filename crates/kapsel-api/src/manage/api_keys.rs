@@ -10,15 +10,32 @@ use kapsel_store::StoreError;
 use super::api_key_view::ApiKeyView;
 use super::auth::{Operate, Principal};
 use super::json_body::read_json;
-use super::query::Query;
+use super::query::{List, Query};
 use super::{api_key_input, path_id};
 use crate::Shared;
+use crate::openapi::input::accounts::ApiKeyInput;
+use crate::openapi::parameters::{ApiKeyPath, KeyFilters, Paging};
+use crate::openapi::refusals::Contended;
 use crate::problem::{self, Problem, Reply};
 
 /// How often a key is made anew because its prefix is taken: one in 10^14 is.
 const TRIES_MAX: usize = 3;
 
 /// `POST /v1/api-keys`.
+#[utoipa::path(
+    post,
+    path = "/v1/api-keys",
+    tag = "api-keys",
+    operation_id = "api_key_create",
+    summary = "Makes an API key",
+    description = "",
+    params(Principal<Operate>),
+    request_body(content = ApiKeyInput, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The key. The whole of it is shown this once.", body = ApiKeyView<'static>, headers(("Location" = String, description = "Where it is found."))),
+        Contended,
+    ),
+)]
 pub(crate) async fn create(
     principal: Principal<Operate>,
     State(shared): State<Arc<Shared>>,
@@ -55,6 +72,18 @@ pub(crate) async fn create(
 }
 
 /// `GET /v1/api-keys`. With `prefix`, the key that begins so, whoever's it is unless a tenant is named.
+#[utoipa::path(
+    get,
+    path = "/v1/api-keys",
+    tag = "api-keys",
+    operation_id = "api_key_list",
+    summary = "Lists API keys, the oldest first",
+    description = "",
+    params(Principal<Operate>, KeyFilters, Paging),
+    responses(
+        (status = 200, description = "A page. Revoked and expired ones are in it.", body = List<ApiKeyView<'static>>),
+    ),
+)]
 pub(crate) async fn list(
     principal: Principal<Operate>,
     State(shared): State<Arc<Shared>>,
@@ -76,6 +105,18 @@ pub(crate) async fn list(
 }
 
 /// `GET /v1/api-keys/{id}`.
+#[utoipa::path(
+    get,
+    path = "/v1/api-keys/{id}",
+    tag = "api-keys",
+    operation_id = "api_key_show",
+    summary = "Shows an API key",
+    description = "",
+    params(Principal<Operate>, ApiKeyPath),
+    responses(
+        (status = 200, description = "The key, but for its secret part.", body = ApiKeyView<'static>),
+    ),
+)]
 pub(crate) async fn show(
     principal: Principal<Operate>,
     State(shared): State<Arc<Shared>>,
@@ -87,6 +128,18 @@ pub(crate) async fn show(
 }
 
 /// `DELETE /v1/api-keys/{id}`: revokes it. It stays in lists, so that somebody who finds it in a log can see what it was.
+#[utoipa::path(
+    delete,
+    path = "/v1/api-keys/{id}",
+    tag = "api-keys",
+    operation_id = "api_key_revoke",
+    summary = "Revokes an API key",
+    description = "",
+    params(Principal<Operate>, ApiKeyPath),
+    responses(
+        (status = 204, description = "It opens nothing any more."),
+    ),
+)]
 pub(crate) async fn revoke(
     principal: Principal<Operate>,
     State(shared): State<Arc<Shared>>,

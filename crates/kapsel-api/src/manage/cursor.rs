@@ -8,7 +8,7 @@ use crate::problem::Problem;
 
 /// Grows when the meaning of a cursor changes, so that an old one is refused and not misread.
 const FORM: u8 = 2;
-const CURSOR_BYTES: usize = 19;
+pub(crate) const CURSOR_BYTES: usize = 19;
 
 /// In which direction a page lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::auth::{Principal, Write, WriteEndpoints};
+use super::endpoint_view::EndpointView;
 use super::endpoints::{Changed, circuit, shown, shown_with_secret, update};
 use super::event_view::EventView;
 use super::fields::{Object, Problems};
@@ -22,17 +23,37 @@ use super::json_body::read_json_if_any;
 use super::path_id;
 use crate::Shared;
 use crate::ingest::accept::{Checked, store};
+use crate::openapi::input::endpoint::{SecretRotation, TestEvent};
+use crate::openapi::parameters::{EndpointPath, IfMatchHeader};
+use crate::openapi::refusals::{Contended, NotStored};
 use crate::problem::{self, Problem};
 
 /// How long a replaced secret signs beside its successor, unless it is said: a day, within which every destination should
 /// have the new one.
-const OVERLAP_SECONDS_DEFAULT: u32 = 24 * 3_600;
+pub(crate) const OVERLAP_SECONDS_DEFAULT: u32 = 24 * 3_600;
 /// At most a month.
-const OVERLAP_SECONDS_MAX: u32 = 30 * 24 * 3_600;
+pub(crate) const OVERLAP_SECONDS_MAX: u32 = 30 * 24 * 3_600;
+/// What a rotation takes.
+pub(crate) const ROTATION: &[&str] = &["signing_secret", "overlap_seconds"];
+/// What a test event takes.
+pub(crate) const TEST: &[&str] = &["payload"];
 /// How many secrets sign at once. Each makes the header longer.
 const SIGNING_SECRETS_MAX: usize = 5;
 
 /// `POST /v1/endpoints/{id}/enable`.
+#[utoipa::path(
+    post,
+    path = "/v1/endpoints/{id}/enable",
+    tag = "endpoints",
+    operation_id = "endpoint_enable",
+    summary = "Enables an endpoint, and closes its circuit",
+    description = "",
+    params(Principal<WriteEndpoints>, EndpointPath, IfMatchHeader),
+    responses(
+        (status = 200, description = "The endpoint as it is now.", body = EndpointView<'static>, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        Contended,
+    ),
+)]
 pub(crate) async fn enable(
     principal: Principal<WriteEndpoints>,
     State(shared): State<Arc<Shared>>,
@@ -45,6 +66,19 @@ pub(crate) async fn enable(
 }
 
 /// `POST /v1/endpoints/{id}/disable`. One that is disabled already keeps its reason.
+#[utoipa::path(
+    post,
+    path = "/v1/endpoints/{id}/disable",
+    tag = "endpoints",
+    operation_id = "endpoint_disable",
+    summary = "Disables an endpoint",
+    description = "",
+    params(Principal<WriteEndpoints>, EndpointPath, IfMatchHeader),
+    responses(
+        (status = 200, description = "The endpoint as it is now.", body = EndpointView<'static>, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        Contended,
+    ),
+)]
 pub(crate) async fn disable(
     principal: Principal<WriteEndpoints>,
     State(shared): State<Arc<Shared>>,
@@ -63,6 +97,18 @@ pub(crate) async fn disable(
 }
 
 /// `POST /v1/endpoints/{id}/reset-circuit`: what was known of failures is void, and deliveries go on at once.
+#[utoipa::path(
+    post,
+    path = "/v1/endpoints/{id}/reset-circuit",
+    tag = "endpoints",
+    operation_id = "endpoint_reset_circuit",
+    summary = "Closes the circuit of an endpoint",
+    description = "What was known of failures is void.",
+    params(Principal<WriteEndpoints>, EndpointPath),
+    responses(
+        (status = 200, description = "The endpoint as it is now.", body = EndpointView<'static>, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+    ),
+)]
 pub(crate) async fn reset_circuit(
     principal: Principal<WriteEndpoints>,
     State(shared): State<Arc<Shared>>,
@@ -77,6 +123,20 @@ pub(crate) async fn reset_circuit(
 }
 
 /// `POST /v1/endpoints/{id}/rotate-secret`: a new signing secret, beside which the former ones sign for a while.
+#[utoipa::path(
+    post,
+    path = "/v1/endpoints/{id}/rotate-secret",
+    tag = "endpoints",
+    operation_id = "endpoint_rotate_secret",
+    summary = "Replaces the signing secret",
+    description = "",
+    params(Principal<WriteEndpoints>, EndpointPath, IfMatchHeader),
+    request_body(content = Option<SecretRotation>, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The endpoint. The new `signing_secret` is shown this once.", body = EndpointView<'static>, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        Contended,
+    ),
+)]
 pub(crate) async fn rotate_secret(
     principal: Principal<WriteEndpoints>,
     State(shared): State<Arc<Shared>>,
@@ -85,7 +145,7 @@ pub(crate) async fn rotate_secret(
     let (parts, body) = read_json_if_any(&shared, request).await?;
     let problems = Problems::default();
     let (mut given, mut overlap_seconds) = (None, None);
-    if let Some(root) = Object::root(&body, &["signing_secret", "overlap_seconds"], &problems) {
+    if let Some(root) = Object::root(&body, ROTATION, &problems) {
         overlap_seconds = root.whole("overlap_seconds", 0..=OVERLAP_SECONDS_MAX);
         given = root.secret("signing_secret");
         if let Some(key) = &given
@@ -122,6 +182,20 @@ fn with_new_secret(present: &[SigningSecret], key: SecretString, now: Timestamp,
 
 /// `POST /v1/endpoints/{id}/test`: an event made up here, which from its storing on goes the way of every other: queue,
 /// signature, address guard, retries, log.
+#[utoipa::path(
+    post,
+    path = "/v1/endpoints/{id}/test",
+    tag = "endpoints",
+    operation_id = "endpoint_test",
+    summary = "Sends a test event",
+    description = "Without a payload of one's own, it is one whose `type` is `kapsel.test`.",
+    params(Principal<Write>, EndpointPath),
+    request_body(content = Option<TestEvent>, content_type = "application/json"),
+    responses(
+        (status = 202, description = "The event, which is delivered as every other.", body = EventView, headers(("Location" = String, description = "Where it is found."))),
+        NotStored,
+    ),
+)]
 pub(crate) async fn test(
     principal: Principal<Write>,
     State(shared): State<Arc<Shared>>,
@@ -129,7 +203,7 @@ pub(crate) async fn test(
 ) -> Result<Response, Problem> {
     let (parts, body) = read_json_if_any(&shared, request).await?;
     let problems = Problems::default();
-    Object::root(&body, &["payload"], &problems);
+    Object::root(&body, TEST, &problems);
     problems.into_result()?;
     let id = path_id(&parts)?;
     let endpoint = shared.store.endpoint_get(principal.tenant_id, id).await?;

@@ -18,7 +18,7 @@ use super::fields::{Object, Problems};
 use super::{limits_input, policy_input, secret_input};
 use crate::problem::Problem;
 
-const FIELDS: &[&str] = &[
+pub(crate) const FIELDS: &[&str] = &[
     "name",
     "url",
     "verification",

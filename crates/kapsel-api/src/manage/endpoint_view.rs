@@ -11,37 +11,54 @@ use kapsel_core::{
     RetryPolicy, Timestamp,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::auth;
 use crate::Shared;
 use crate::client_address::ClientAddress;
+use crate::openapi::{shown, words};
 
 /// An endpoint as JSON.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct EndpointView<'a> {
+    #[schema(value_type = words::EndpointId)]
     id: EndpointId,
     name: &'a str,
     url: &'a str,
     ingest_url: String,
+    #[schema(value_type = words::EndpointStatusWord)]
     status: &'static str,
+    #[schema(value_type = Option<words::DisabledReasonWord>, required = true)]
     disabled_reason: Option<DisabledReason>,
+    #[schema(value_type = shown::VerificationShown)]
     verification: VerificationView<'a>,
+    #[schema(value_type = shown::IdempotencyShown)]
     idempotency: IdempotencyView<'a>,
+    #[schema(value_type = shown::RetryShown)]
     retry: RetryView<'a>,
     retry_statuses: &'a [u16],
     timeout_seconds: u32,
     max_in_flight: u32,
+    #[schema(value_type = Option<shown::RateLimitShown>, required = true)]
     rate_limit: Option<RateLimit>,
+    #[schema(value_type = Option<shown::RateLimitShown>, required = true)]
     ingest_rate_limit: Option<RateLimit>,
+    #[schema(value_type = shown::CircuitShown)]
     circuit: CircuitPolicy,
+    #[schema(value_type = Option<u32>, required = true)]
     disable_after_seconds: Option<u32>,
+    #[schema(value_type = words::CircuitStateWord)]
     circuit_state: CircuitState,
     /// Until when nothing is sent, except to see whether the destination has recovered.
+    #[schema(value_type = Option<words::Time>, required = true)]
     blocked_until: Option<Timestamp>,
     /// Each with `null` for its value, which on `PUT` keeps the value: so what was read can be sent back.
+    #[schema(value_type = shown::HeadersShown)]
     headers: BTreeMap<&'a str, ()>,
     signing_keys: Vec<SigningKeyView>,
+    #[schema(value_type = words::Time)]
     created_at: Timestamp,
+    #[schema(value_type = words::Time)]
     updated_at: Timestamp,
     version: u64,
     /// In the answer to its making alone.
@@ -64,13 +81,15 @@ pub(crate) struct IdempotencyView<'a> {
 }
 
 /// A key that signs what goes out.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SigningKeyView {
     /// The version of its signatures.
     version: &'static str,
     /// What signatures of `v1a` are checked with.
+    #[schema(value_type = Option<String>, required = true)]
     public_key: Option<String>,
     /// Until when it signs beside its successor.
+    #[schema(value_type = Option<words::Time>, required = true)]
     expires_at: Option<Timestamp>,
 }
 

@@ -18,15 +18,32 @@ use super::endpoint_input::{self, Context, Draft};
 use super::endpoint_view::{EndpointView, base_url};
 use super::json_body::read_json;
 use super::preconditions::{IfMatch, with_etag};
-use super::query::Query;
+use super::query::{List, Query};
 use super::{endpoint_patch, path_id};
 use crate::Shared;
+use crate::openapi::input::endpoint::{EndpointInput, EndpointPatch, EndpointReplacement};
+use crate::openapi::parameters::{EndpointPath, IfMatchHeader, Paging};
+use crate::openapi::refusals::{Contended, TooManyEndpoints};
 use crate::problem::{self, Problem, Reply};
 
 /// How often a change is made anew because somebody else was faster, when it names no version.
 const TRIES_MAX: usize = 5;
 
 /// `POST /v1/endpoints`.
+#[utoipa::path(
+    post,
+    path = "/v1/endpoints",
+    tag = "endpoints",
+    operation_id = "endpoint_create",
+    summary = "Creates an endpoint",
+    description = "",
+    params(Principal<WriteEndpoints>),
+    request_body(content = EndpointInput, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The endpoint. Its `signing_secret` is shown this once.", body = EndpointView<'static>, headers(("Location" = String, description = "Where it is found."), ("ETag" = String, description = "Its version, for `If-Match`."))),
+        TooManyEndpoints,
+    ),
+)]
 pub(crate) async fn create(
     principal: Principal<WriteEndpoints>,
     State(shared): State<Arc<Shared>>,
@@ -56,6 +73,18 @@ pub(crate) async fn create(
 }
 
 /// `GET /v1/endpoints`.
+#[utoipa::path(
+    get,
+    path = "/v1/endpoints",
+    tag = "endpoints",
+    operation_id = "endpoint_list",
+    summary = "Lists endpoints, the oldest first",
+    description = "",
+    params(Principal<ReadEndpoints>, Paging),
+    responses(
+        (status = 200, description = "A page.", body = List<EndpointView<'static>>),
+    ),
+)]
 pub(crate) async fn list(
     principal: Principal<ReadEndpoints>,
     State(shared): State<Arc<Shared>>,
@@ -76,6 +105,18 @@ pub(crate) async fn list(
 }
 
 /// `GET /v1/endpoints/{id}`.
+#[utoipa::path(
+    get,
+    path = "/v1/endpoints/{id}",
+    tag = "endpoints",
+    operation_id = "endpoint_show",
+    summary = "Shows an endpoint",
+    description = "",
+    params(Principal<ReadEndpoints>, EndpointPath),
+    responses(
+        (status = 200, description = "The endpoint.", body = EndpointView<'static>, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+    ),
+)]
 pub(crate) async fn show(
     principal: Principal<ReadEndpoints>,
     State(shared): State<Arc<Shared>>,
@@ -89,6 +130,20 @@ pub(crate) async fn show(
 }
 
 /// `PUT /v1/endpoints/{id}`.
+#[utoipa::path(
+    put,
+    path = "/v1/endpoints/{id}",
+    tag = "endpoints",
+    operation_id = "endpoint_replace",
+    summary = "Replaces the settings of an endpoint",
+    description = "",
+    params(Principal<WriteEndpoints>, EndpointPath, IfMatchHeader),
+    request_body(content = EndpointReplacement, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The endpoint as it is now.", body = EndpointView<'static>, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        Contended,
+    ),
+)]
 pub(crate) async fn replace(
     principal: Principal<WriteEndpoints>,
     State(shared): State<Arc<Shared>>,
@@ -100,6 +155,20 @@ pub(crate) async fn replace(
 }
 
 /// `PATCH /v1/endpoints/{id}`.
+#[utoipa::path(
+    patch,
+    path = "/v1/endpoints/{id}",
+    tag = "endpoints",
+    operation_id = "endpoint_change",
+    summary = "Changes some settings of an endpoint",
+    description = "",
+    params(Principal<WriteEndpoints>, EndpointPath, IfMatchHeader),
+    request_body(content = EndpointPatch, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The endpoint as it is now.", body = EndpointView<'static>, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        Contended,
+    ),
+)]
 pub(crate) async fn change(
     principal: Principal<WriteEndpoints>,
     State(shared): State<Arc<Shared>>,
@@ -113,6 +182,18 @@ pub(crate) async fn change(
 }
 
 /// `DELETE /v1/endpoints/{id}`.
+#[utoipa::path(
+    delete,
+    path = "/v1/endpoints/{id}",
+    tag = "endpoints",
+    operation_id = "endpoint_delete",
+    summary = "Deletes an endpoint",
+    description = "What is queued is discarded; events and attempts stay visible.",
+    params(Principal<WriteEndpoints>, EndpointPath, IfMatchHeader),
+    responses(
+        (status = 204, description = "It is deleted."),
+    ),
+)]
 pub(crate) async fn delete(
     principal: Principal<WriteEndpoints>,
     State(shared): State<Arc<Shared>>,

@@ -9,28 +9,40 @@ use kapsel_core::{
 use kapsel_store::{DeliveryDetail, EventDetail, EventSummary};
 use kapsel_verification::Hash;
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::openapi::{shown, words};
 
 /// At most so much of a response body is shown, in bytes.
 const RESPONSE_BODY_BYTES_SHOWN: usize = 4 * 1024;
 
 /// An event in a list.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct EventSummaryView {
+    #[schema(value_type = words::EventId)]
     id: EventId,
+    #[schema(value_type = words::EndpointId)]
     endpoint_id: EndpointId,
+    #[schema(value_type = words::StateWord)]
     status: EventStatus,
+    #[schema(value_type = Option<words::ReasonWord>, required = true)]
     reason: Option<FinalReason>,
+    #[schema(value_type = words::Time)]
     received_at: Timestamp,
+    #[schema(value_type = Option<words::Time>, required = true)]
     delivered_at: Option<Timestamp>,
+    #[schema(value_type = Option<words::Time>, required = true)]
     next_attempt_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, required = true)]
     content_type: Option<String>,
     size_bytes: u64,
+    #[schema(value_type = Option<String>, required = true)]
     idempotency_key: Option<String>,
     attempts_total: u32,
 }
 
 /// An event with everything that happened to it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct EventView {
     #[serde(flatten)]
     summary: EventSummaryView,
@@ -39,33 +51,47 @@ pub(crate) struct EventView {
 }
 
 /// A delivery with where it stands.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct DeliveryView {
+    #[schema(value_type = words::DeliveryId)]
     id: DeliveryId,
+    #[schema(value_type = words::EndpointId)]
     endpoint_id: EndpointId,
+    #[schema(value_type = words::StateWord)]
     status: DeliveryState,
+    #[schema(value_type = Option<words::ReasonWord>, required = true)]
     reason: Option<FinalReason>,
+    #[schema(value_type = Option<words::Time>, required = true)]
     next_attempt_at: Option<Timestamp>,
 }
 
 /// An attempt with what came of it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct AttemptView {
+    #[schema(value_type = words::AttemptId)]
     id: AttemptId,
+    #[schema(value_type = words::DeliveryId)]
     delivery_id: DeliveryId,
     attempt_number: u32,
+    #[schema(value_type = words::Time)]
     attempted_at: Timestamp,
     duration_ms: u64,
     url: String,
+    #[schema(value_type = Option<u16>, required = true)]
     response_status: Option<u16>,
     /// By name; a header that came several times has several values.
+    #[schema(value_type = Option<shown::ResponseHeaders>, required = true)]
     response_headers: Option<BTreeMap<String, Vec<String>>>,
+    #[schema(value_type = Option<String>, required = true)]
     response_body: Option<String>,
     /// Whether the destination sent more than is shown.
     response_body_truncated: bool,
+    #[schema(value_type = Option<words::AttemptErrorCode>, required = true)]
     error_code: Option<ErrorCode>,
+    #[schema(value_type = Option<String>, required = true)]
     error_detail: Option<String>,
     /// The hash of the attempt's leaf in the log.
+    #[schema(value_type = Option<words::Hash>, required = true)]
     leaf_hash: Option<Hash>,
 }
 

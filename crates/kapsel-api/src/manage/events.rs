@@ -12,21 +12,39 @@ use kapsel_store::{EventDetail, EventFilter, StatusSet};
 use super::auth::{Principal, Read, Write};
 use super::event_view::{AttemptView, DeliveryView, EventSummaryView, EventView};
 use super::fields::TIME_PROBLEM;
-use super::query::{List, Query};
+use super::query::{List, ListBothWays, Query};
 use super::{path_id, path_part};
 use crate::Shared;
+use crate::openapi::parameters::{AttemptPath, EventFilters, EventPath, Paging};
+use crate::openapi::refusals::{Conflict, NoParameters};
+use crate::openapi::shown::Bytes;
 use crate::problem::{self, Problem, Reply};
+
+/// The filters of the list.
+pub(crate) const FILTERS: &[&str] = &["status", "endpoint_id", "since", "until"];
 
 /// The type that a webhook's body came with.
 const KAPSEL_CONTENT_TYPE: HeaderName = HeaderName::from_static("kapsel-content-type");
 
 /// `GET /v1/events`.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    tag = "events",
+    operation_id = "event_list",
+    summary = "Lists events, the newest first",
+    description = "",
+    params(Principal<Read>, EventFilters, Paging),
+    responses(
+        (status = 200, description = "A page. `prev_cursor` leads back to newer ones.", body = ListBothWays<EventSummaryView>),
+    ),
+)]
 pub(crate) async fn list(
     principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let query = Query::read(request.uri(), &["status", "endpoint_id", "since", "until"])?;
+    let query = Query::read(request.uri(), FILTERS)?;
     let states: Vec<&str> = DeliveryState::ALL.iter().map(|state| state.as_str()).collect();
     let status = query.parsed("status", &format!("must be one of {}, undelivered", states.join(", ")), status_set);
     let endpoint_id = query.parsed("endpoint_id", "must be the id of an endpoint (ep_...)", |text| text.parse().ok());
@@ -40,6 +58,18 @@ pub(crate) async fn list(
 }
 
 /// `GET /v1/events/{id}`.
+#[utoipa::path(
+    get,
+    path = "/v1/events/{id}",
+    tag = "events",
+    operation_id = "event_show",
+    summary = "Shows an event with its deliveries and attempts",
+    description = "",
+    params(Principal<Read>, EventPath),
+    responses(
+        (status = 200, description = "The event.", body = EventView),
+    ),
+)]
 pub(crate) async fn show(
     principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,
@@ -51,6 +81,19 @@ pub(crate) async fn show(
 }
 
 /// `GET /v1/events/{id}/deliveries`.
+#[utoipa::path(
+    get,
+    path = "/v1/events/{id}/deliveries",
+    tag = "events",
+    operation_id = "event_deliveries",
+    summary = "Lists the deliveries of an event",
+    description = "",
+    params(Principal<Read>, EventPath),
+    responses(
+        (status = 200, description = "All of them.", body = List<DeliveryView>),
+        NoParameters,
+    ),
+)]
 pub(crate) async fn deliveries(
     principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,
@@ -61,6 +104,19 @@ pub(crate) async fn deliveries(
 }
 
 /// `GET /v1/events/{id}/attempts`.
+#[utoipa::path(
+    get,
+    path = "/v1/events/{id}/attempts",
+    tag = "events",
+    operation_id = "event_attempts",
+    summary = "Lists the attempts of an event",
+    description = "",
+    params(Principal<Read>, EventPath),
+    responses(
+        (status = 200, description = "All of them. Of each answer the first 4 KiB are shown.", body = List<AttemptView>),
+        NoParameters,
+    ),
+)]
 pub(crate) async fn attempts(
     principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,
@@ -72,6 +128,19 @@ pub(crate) async fn attempts(
 }
 
 /// `GET /v1/events/{id}/attempts/{attempt_id}`: with everything that was kept of the answer.
+#[utoipa::path(
+    get,
+    path = "/v1/events/{id}/attempts/{attempt_id}",
+    tag = "events",
+    operation_id = "event_attempt",
+    summary = "Shows an attempt with all that was kept of the answer",
+    description = "",
+    params(Principal<Read>, EventPath, AttemptPath),
+    responses(
+        (status = 200, description = "The attempt. At most 64 KiB of an answer are kept.", body = AttemptView),
+        NoParameters,
+    ),
+)]
 pub(crate) async fn attempt(
     principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,
@@ -86,6 +155,19 @@ pub(crate) async fn attempt(
 
 /// `GET /v1/events/{id}/payload`: the body as it came in. Whatever it claims to be, it is handed out as bytes to keep, so
 /// that no browser takes a webhook for a page of this server.
+#[utoipa::path(
+    get,
+    path = "/v1/events/{id}/payload",
+    tag = "events",
+    operation_id = "event_payload",
+    summary = "Gives the body of an event as it came in",
+    description = "",
+    params(Principal<Read>, EventPath),
+    responses(
+        (status = 200, description = "The bytes.", body = Bytes, content_type = "application/octet-stream", headers(("Kapsel-Content-Type" = Option<String>, description = "What it came as, if that was said."), ("Content-Disposition" = String, description = "A name to keep it under."), ("X-Content-Type-Options" = String, description = "Always `nosniff`."))),
+        NoParameters,
+    ),
+)]
 pub(crate) async fn payload(
     principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,
@@ -111,6 +193,19 @@ async fn event(shared: &Shared, tenant_id: TenantId, uri: &Uri) -> Result<EventD
 }
 
 /// `POST /v1/events/{id}/retry`.
+#[utoipa::path(
+    post,
+    path = "/v1/events/{id}/retry",
+    tag = "events",
+    operation_id = "event_retry",
+    summary = "Queues an event anew",
+    description = "",
+    params(Principal<Write>, EventPath),
+    responses(
+        (status = 202, description = "The event.", body = EventView),
+        Conflict,
+    ),
+)]
 pub(crate) async fn retry(
     principal: Principal<Write>,
     State(shared): State<Arc<Shared>>,

@@ -19,7 +19,7 @@ use crate::problem::{FieldProblem, Problem};
 /// Values that are shown back are cut off behind so many characters.
 const GIVEN_CHARS_MAX: usize = 200;
 /// The longest name, in characters.
-const NAME_CHARS_MAX: usize = 200;
+pub(crate) const NAME_CHARS_MAX: usize = 200;
 /// What times must be.
 pub(crate) const TIME_PROBLEM: &str = "must be an RFC 3339 time, such as 2026-01-02T03:04:05Z";
 
@@ -263,7 +263,16 @@ impl Whole for u32 {}
 impl Whole for u64 {}
 
 fn whole<N: Whole>(value: &Value, range: &RangeInclusive<N>) -> Option<N> {
-    value.as_u64().and_then(|number| N::try_from(number).ok()).filter(|number| range.contains(number))
+    let number = value.as_u64().or_else(|| value.as_f64().and_then(whole_of));
+    number.and_then(|number| N::try_from(number).ok()).filter(|number| range.contains(number))
+}
+
+/// A number that is whole though it is written with a fraction, such as `30.0`: JSON knows one kind of numbers, and some
+/// writers make all of theirs so. Up to 2^53, from where on not every whole number can be told from its neighbours.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, not negative, at most 2^53")]
+fn whole_of(number: f64) -> Option<u64> {
+    let is_whole = number.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&number);
+    is_whole.then_some(number as u64)
 }
 
 fn must_be_whole(range: &RangeInclusive<impl Whole>) -> String {

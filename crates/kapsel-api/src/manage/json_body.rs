@@ -11,7 +11,7 @@ use crate::ingest::body;
 use crate::problem::Problem;
 
 /// Largest body of a request, in bytes.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Reads a JSON body, whatever media type it claims.

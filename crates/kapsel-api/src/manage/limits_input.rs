@@ -6,7 +6,7 @@ use kapsel_core::{CircuitPolicy, RateLimit};
 
 use super::fields::{Object, Problems};
 
-const CIRCUIT: &[&str] = &[
+pub(crate) const CIRCUIT: &[&str] = &[
     "consecutive_failures",
     "failure_percent",
     "window_requests",
@@ -15,6 +15,8 @@ const CIRCUIT: &[&str] = &[
     "probes",
     "successes",
 ];
+
+pub(crate) const RATE_LIMIT: &[&str] = &["per_second", "burst"];
 
 /// Reads `circuit`; what is left out of it has its default.
 pub(crate) fn circuit(root: &Object<'_>, problems: &Problems) -> Option<CircuitPolicy> {
@@ -48,7 +50,7 @@ pub(crate) fn circuit(root: &Object<'_>, problems: &Problems) -> Option<CircuitP
 
 /// Reads the field `name` as a limit of rate. Without `burst`, as many at once as in a second.
 pub(crate) fn rate_limit(root: &Object<'_>, name: &str, problems: &Problems) -> Option<RateLimit> {
-    let input = root.object(name, &["per_second", "burst"])?;
+    let input = root.object(name, RATE_LIMIT)?;
     if !input.has("per_second") {
         problems.add(input.path_of("per_second"), "is required");
     }

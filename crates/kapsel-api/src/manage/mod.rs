@@ -3,77 +3,74 @@
 //! Input is read field by field (`fields`) and not by a derived reader, because whoever gets a field wrong should
 //! hear of every wrong field at once, with its path. What comes in is in `…_input`, what goes out in `…_view`.
 
-mod api_key_input;
+pub(crate) mod api_key_input;
 mod api_key_view;
 mod api_keys;
 pub(crate) mod auth;
-mod cursor;
-mod endpoint_actions;
-mod endpoint_input;
+pub(crate) mod cursor;
+pub(crate) mod endpoint_actions;
+pub(crate) mod endpoint_input;
 mod endpoint_patch;
 mod endpoint_view;
 mod endpoints;
 mod event_view;
-mod events;
-mod fields;
-mod json_body;
-mod limits_input;
-mod policy_input;
+pub(crate) mod events;
+pub(crate) mod fields;
+pub(crate) mod json_body;
+pub(crate) mod limits_input;
+pub(crate) mod policy_input;
 mod preconditions;
 pub(crate) mod query;
-mod replay_input;
+pub(crate) mod replay_input;
 mod replay_view;
 mod replays;
 pub(crate) mod replies;
-mod secret_input;
-mod statistics;
-mod tenant_input;
+pub(crate) mod secret_input;
+pub(crate) mod statistics;
+pub(crate) mod tenant_input;
 mod tenant_view;
 mod tenants;
 
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::routing::{get, post};
 use http::request::Parts;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::Shared;
 use crate::problem::Problem;
 
-/// The routes.
-pub(crate) fn routes() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/v1/tenants", get(tenants::list).post(tenants::create))
-        .route("/v1/tenants/{id}", get(tenants::show).patch(tenants::change).delete(tenants::delete))
-        .route("/v1/tenants/{id}/suspend", post(tenants::suspend))
-        .route("/v1/tenants/{id}/resume", post(tenants::resume))
-        .route("/v1/api-keys", get(api_keys::list).post(api_keys::create))
-        .route("/v1/api-keys/{id}", get(api_keys::show).delete(api_keys::revoke))
-        .route("/v1/endpoints", get(endpoints::list).post(endpoints::create))
-        .route(
-            "/v1/endpoints/{id}",
-            get(endpoints::show).put(endpoints::replace).patch(endpoints::change).delete(endpoints::delete),
-        )
-        .route("/v1/endpoints/{id}/stats", get(statistics::show))
-        .route("/v1/endpoints/{id}/enable", post(endpoint_actions::enable))
-        .route("/v1/endpoints/{id}/disable", post(endpoint_actions::disable))
-        .route("/v1/endpoints/{id}/reset-circuit", post(endpoint_actions::reset_circuit))
-        .route("/v1/endpoints/{id}/rotate-secret", post(endpoint_actions::rotate_secret))
-        .route("/v1/endpoints/{id}/test", post(endpoint_actions::test))
-        .route("/v1/events", get(events::list))
-        .route("/v1/events/{id}", get(events::show))
-        .route("/v1/events/{id}/deliveries", get(events::deliveries))
-        .route("/v1/events/{id}/attempts", get(events::attempts))
-        .route("/v1/events/{id}/attempts/{attempt_id}", get(events::attempt))
-        .route("/v1/events/{id}/payload", get(events::payload))
-        .route("/v1/events/{id}/retry", post(events::retry))
-        .route("/v1/replays", get(replays::list).post(replays::create))
-        .route("/v1/replays/preview", post(replays::preview))
-        .route("/v1/replays/{id}", get(replays::show))
-        .route("/v1/replays/{id}/pause", post(replays::pause))
-        .route("/v1/replays/{id}/resume", post(replays::resume))
-        .route("/v1/replays/{id}/cancel", post(replays::cancel))
+/// The routes, each with its documentation.
+pub(crate) fn routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::default()
+        .routes(routes!(tenants::list, tenants::create))
+        .routes(routes!(tenants::show, tenants::change, tenants::delete))
+        .routes(routes!(tenants::suspend))
+        .routes(routes!(tenants::resume))
+        .routes(routes!(api_keys::list, api_keys::create))
+        .routes(routes!(api_keys::show, api_keys::revoke))
+        .routes(routes!(endpoints::list, endpoints::create))
+        .routes(routes!(endpoints::show, endpoints::replace, endpoints::change, endpoints::delete))
+        .routes(routes!(statistics::show))
+        .routes(routes!(endpoint_actions::enable))
+        .routes(routes!(endpoint_actions::disable))
+        .routes(routes!(endpoint_actions::reset_circuit))
+        .routes(routes!(endpoint_actions::rotate_secret))
+        .routes(routes!(endpoint_actions::test))
+        .routes(routes!(events::list))
+        .routes(routes!(events::show))
+        .routes(routes!(events::deliveries))
+        .routes(routes!(events::attempts))
+        .routes(routes!(events::attempt))
+        .routes(routes!(events::payload))
+        .routes(routes!(events::retry))
+        .routes(routes!(replays::list, replays::create))
+        .routes(routes!(replays::preview))
+        .routes(routes!(replays::show))
+        .routes(routes!(replays::pause))
+        .routes(routes!(replays::resume))
+        .routes(routes!(replays::cancel))
 }
 
 /// The id that stands as the third part of the path, as in `/v1/events/{id}/retry`. What is no id names nothing.

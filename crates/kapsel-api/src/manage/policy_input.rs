@@ -1,5 +1,6 @@
 //! Input for the policies of an endpoint: `retry`, `retry_statuses`, `idempotency`.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use kapsel_core::RetryPolicy;
@@ -9,7 +10,13 @@ use kapsel_core::retry::{ATTEMPTS_MAX, DELAY_MAX, InvalidRetryPolicy};
 use super::fields::{Object, Problems};
 
 const EXPONENTIAL: &[&str] = &["base_seconds", "factor", "cap_seconds", "max_attempts"];
-const RETRY: &[&str] = &["base_seconds", "factor", "cap_seconds", "max_attempts", "schedule", "preset"];
+pub(crate) const RETRY: &[&str] = &["base_seconds", "factor", "cap_seconds", "max_attempts", "schedule", "preset"];
+
+pub(crate) const IDEMPOTENCY: &[&str] = &["mode", "header", "pointer", "window_seconds"];
+/// The shortest wait, in seconds.
+pub(crate) const SECONDS_MIN: f64 = 0.001;
+/// What waits can grow by.
+pub(crate) const FACTOR: RangeInclusive<f64> = 1.0..=100.0;
 
 /// Reads `retry` or its short form `max_retries`.
 pub(crate) fn retry(root: &Object<'_>, problems: &Problems) -> Option<RetryPolicy> {
@@ -33,10 +40,10 @@ pub(crate) fn retry(root: &Object<'_>, problems: &Problems) -> Option<RetryPolic
         let longest = u32::try_from(DELAY_MAX.as_secs()).unwrap_or(u32::MAX);
         retry.wholes("schedule", 0..=longest).map(|waits_seconds| RetryPolicy::Schedule { waits_seconds })
     } else {
-        let seconds = 0.001..=DELAY_MAX.as_secs_f64();
+        let seconds = SECONDS_MIN..=DELAY_MAX.as_secs_f64();
         Some(exponential(
             retry.number("base_seconds", seconds.clone()),
-            retry.number("factor", 1.0..=100.0),
+            retry.number("factor", FACTOR),
             retry.number("cap_seconds", seconds),
             retry.whole("max_attempts", 1..=ATTEMPTS_MAX),
         ))
@@ -105,7 +112,7 @@ pub(crate) fn idempotency(root: &Object<'_>, problems: &Problems) -> Option<Idem
     if !root.has("idempotency") {
         return Some(IdempotencyPolicy::default());
     }
-    let input = root.object("idempotency", &["mode", "header", "pointer", "window_seconds"])?;
+    let input = root.object("idempotency", IDEMPOTENCY)?;
     let window_seconds = input.whole("window_seconds", 1..=WINDOW_SECONDS_MAX).unwrap_or(WINDOW_SECONDS_DEFAULT);
     let mode = if input.has("mode") { input.word("mode", MODES) } else { Some(Mode::Auto) };
     for (field, owner, word) in [("header", Mode::Header, "header"), ("pointer", Mode::JsonPointer, "json_pointer")] {

@@ -4,18 +4,19 @@ use axum::extract;
 use http::Uri;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::cursor::{self, Direction, Position};
 use super::fields::Problems;
 use crate::problem::Problem;
 
-const LIMIT_DEFAULT: usize = 50;
-const LIMIT_MAX: usize = 250;
+pub(crate) const LIMIT_DEFAULT: usize = 50;
+pub(crate) const LIMIT_MAX: usize = 250;
 /// How far `page` reaches. Every row in front of a numbered page is read for it; a cursor has no such cost.
-const PAGED_ROWS_MAX: usize = 10_000;
+pub(crate) const PAGED_ROWS_MAX: usize = 10_000;
 
 /// The parameters that say which page, accepted by every list.
-const PAGING: &[&str] = &["limit", "cursor", "page"];
+pub(crate) const PAGING: &[&str] = &["limit", "cursor", "page"];
 
 /// The query parameters of a request.
 pub(crate) struct Query {
@@ -113,9 +114,10 @@ pub(crate) struct Paging<P> {
 }
 
 /// One page.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct List<T> {
     data: Vec<T>,
+    #[schema(value_type = Option<String>, required = true)]
     next_cursor: Option<String>,
 }
 
@@ -127,10 +129,11 @@ impl<T> List<T> {
 }
 
 /// One page of a list that can be read backwards too.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ListBothWays<T> {
     #[serde(flatten)]
     list: List<T>,
+    #[schema(value_type = Option<String>, required = true)]
     prev_cursor: Option<String>,
 }
 

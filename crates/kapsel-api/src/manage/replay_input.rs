@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::fields::{Object, Problems};
 use crate::problem::Problem;
 
-const FIELDS: &[&str] = &["endpoint_id", "statuses", "since", "until", "rate_per_second"];
+pub(crate) const FIELDS: &[&str] = &["endpoint_id", "statuses", "since", "until", "rate_per_second"];
 
 /// A replay as the input wants it.
 #[derive(Debug, PartialEq)]

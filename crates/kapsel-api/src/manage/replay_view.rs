@@ -3,29 +3,42 @@
 use kapsel_core::{EndpointId, ReplayId, ReplayState, Timestamp};
 use kapsel_store::{Replay, ReplayCount};
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::openapi::words;
 
 /// A job, with the fields that it was made from under their own names.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ReplayView {
+    #[schema(value_type = words::ReplayId)]
     id: ReplayId,
+    #[schema(value_type = words::ReplayStateWord)]
     status: &'static str,
+    #[schema(value_type = Option<words::EndpointId>, required = true)]
     endpoint_id: Option<EndpointId>,
+    #[schema(value_type = Vec<words::StateWord>)]
     statuses: Vec<&'static str>,
+    #[schema(value_type = Option<words::Time>, required = true)]
     since: Option<Timestamp>,
+    #[schema(value_type = Option<words::Time>, required = true)]
     until: Option<Timestamp>,
     rate_per_second: u32,
     matched_count: u64,
     is_matched_count_capped: bool,
     replayed_count: u64,
     skipped_count: u64,
+    #[schema(value_type = Option<f64>, required = true)]
     progress: Option<f64>,
+    #[schema(value_type = words::Time)]
     created_at: Timestamp,
+    #[schema(value_type = words::Time)]
     updated_at: Timestamp,
+    #[schema(value_type = Option<words::Time>, required = true)]
     completed_at: Option<Timestamp>,
 }
 
 /// What a replay would be about.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct PreviewView {
     count: u64,
     is_capped: bool,

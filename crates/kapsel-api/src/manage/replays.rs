@@ -11,10 +11,13 @@ use serde_json::Value;
 use super::auth::{Principal, Read, Write};
 use super::json_body::read_json;
 use super::path_id;
-use super::query::Query;
+use super::query::{List, Query};
 use super::replay_input::{self, Draft};
 use super::replay_view::{PreviewView, ReplayView};
 use crate::Shared;
+use crate::openapi::input::replay::ReplayInput;
+use crate::openapi::parameters::{Paging, ReplayPath};
+use crate::openapi::refusals::Conflict;
 use crate::problem::{self, Problem, Reply};
 
 /// A preview counts no further than this.
@@ -25,6 +28,19 @@ const LOOKS_MAX: usize = 20_000;
 const TRIES_MAX: usize = 10;
 
 /// `POST /v1/replays/preview`.
+#[utoipa::path(
+    post,
+    path = "/v1/replays/preview",
+    tag = "replays",
+    operation_id = "replay_preview",
+    summary = "Counts what a replay would be about",
+    description = "",
+    params(Principal<Read>),
+    request_body(content = ReplayInput, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The count; it ends at 10,000.", body = PreviewView),
+    ),
+)]
 pub(crate) async fn preview(
     principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,
@@ -38,6 +54,19 @@ pub(crate) async fn preview(
 }
 
 /// `POST /v1/replays`.
+#[utoipa::path(
+    post,
+    path = "/v1/replays",
+    tag = "replays",
+    operation_id = "replay_create",
+    summary = "Makes a replay",
+    description = "",
+    params(Principal<Write>),
+    request_body(content = ReplayInput, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The replay. It runs.", body = ReplayView, headers(("Location" = String, description = "Where it is found."))),
+    ),
+)]
 pub(crate) async fn create(
     principal: Principal<Write>,
     State(shared): State<Arc<Shared>>,
@@ -71,6 +100,18 @@ pub(crate) async fn create(
 }
 
 /// `GET /v1/replays`.
+#[utoipa::path(
+    get,
+    path = "/v1/replays",
+    tag = "replays",
+    operation_id = "replay_list",
+    summary = "Lists replays, the newest first",
+    description = "",
+    params(Principal<Read>, Paging),
+    responses(
+        (status = 200, description = "A page.", body = List<ReplayView>),
+    ),
+)]
 pub(crate) async fn list(
     principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,
@@ -82,6 +123,18 @@ pub(crate) async fn list(
 }
 
 /// `GET /v1/replays/{id}`.
+#[utoipa::path(
+    get,
+    path = "/v1/replays/{id}",
+    tag = "replays",
+    operation_id = "replay_show",
+    summary = "Shows a replay",
+    description = "",
+    params(Principal<Read>, ReplayPath),
+    responses(
+        (status = 200, description = "The replay.", body = ReplayView),
+    ),
+)]
 pub(crate) async fn show(
     principal: Principal<Read>,
     State(shared): State<Arc<Shared>>,
@@ -93,6 +146,19 @@ pub(crate) async fn show(
 }
 
 /// `POST /v1/replays/{id}/pause`.
+#[utoipa::path(
+    post,
+    path = "/v1/replays/{id}/pause",
+    tag = "replays",
+    operation_id = "replay_pause",
+    summary = "Pauses a replay",
+    description = "",
+    params(Principal<Write>, ReplayPath),
+    responses(
+        (status = 200, description = "The replay as it is now, also when it was so already.", body = ReplayView),
+        Conflict,
+    ),
+)]
 pub(crate) async fn pause(
     principal: Principal<Write>,
     State(shared): State<Arc<Shared>>,
@@ -102,6 +168,19 @@ pub(crate) async fn pause(
 }
 
 /// `POST /v1/replays/{id}/resume`.
+#[utoipa::path(
+    post,
+    path = "/v1/replays/{id}/resume",
+    tag = "replays",
+    operation_id = "replay_resume",
+    summary = "Goes on with a replay",
+    description = "",
+    params(Principal<Write>, ReplayPath),
+    responses(
+        (status = 200, description = "The replay as it is now, also when it was so already.", body = ReplayView),
+        Conflict,
+    ),
+)]
 pub(crate) async fn resume(
     principal: Principal<Write>,
     State(shared): State<Arc<Shared>>,
@@ -111,6 +190,19 @@ pub(crate) async fn resume(
 }
 
 /// `POST /v1/replays/{id}/cancel`.
+#[utoipa::path(
+    post,
+    path = "/v1/replays/{id}/cancel",
+    tag = "replays",
+    operation_id = "replay_cancel",
+    summary = "Ends a replay",
+    description = "",
+    params(Principal<Write>, ReplayPath),
+    responses(
+        (status = 200, description = "The replay as it is now, also when it was so already.", body = ReplayView),
+        Conflict,
+    ),
+)]
 pub(crate) async fn cancel(
     principal: Principal<Write>,
     State(shared): State<Arc<Shared>>,

@@ -13,8 +13,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::fields::{Object, Problems};
 
 /// How many custom headers an endpoint can have, and how long a value can be, in bytes.
-const HEADERS_MAX: usize = 50;
-const HEADER_VALUE_BYTES_MAX: usize = 8 * 1024;
+pub(crate) const HEADERS_MAX: usize = 50;
+pub(crate) const HEADER_VALUE_BYTES_MAX: usize = 8 * 1024;
 
 /// What names a verification scheme.
 #[derive(Clone, Copy)]
@@ -40,7 +40,8 @@ const KINDS: &[(&str, Kind)] = &[
 
 const HMAC_FIELDS: &[&str] = &["algorithm", "header", "encoding", "prefix"];
 const TOLERANCE_FIELDS: &[&str] = &["tolerance_seconds"];
-const VERIFICATION: &[&str] = &["scheme", "secrets", "algorithm", "header", "encoding", "prefix", "tolerance_seconds"];
+pub(crate) const VERIFICATION: &[&str] =
+    &["scheme", "secrets", "algorithm", "header", "encoding", "prefix", "tolerance_seconds"];
 
 /// Reads `verification` or its short form `signature_header`.
 pub(crate) fn verification(

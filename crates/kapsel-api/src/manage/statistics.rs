@@ -8,6 +8,7 @@ use axum::response::Response;
 use kapsel_core::{EndpointId, Timestamp};
 use kapsel_store::{Hour, Statistics};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::auth::{Principal, ReadEndpoints};
 use super::events::time;
@@ -15,6 +16,8 @@ use super::fields::TIME_PROBLEM;
 use super::path_part;
 use super::query::Query;
 use crate::Shared;
+use crate::openapi::parameters::{EndpointPath, StatisticsRange};
+use crate::openapi::words;
 use crate::problem::{self, Problem, Reply};
 
 const HOUR_SECONDS: u64 = 3_600;
@@ -23,6 +26,9 @@ const DAY_HOURS: i64 = 24;
 const LOOK_BACK: Duration = Duration::from_secs(24 * HOUR_SECONDS);
 /// The longest time that one request can ask for: as long as figures are kept.
 const RANGE_MAX: Duration = Duration::from_secs(90 * 24 * HOUR_SECONDS);
+
+/// The parameters.
+pub(crate) const PARAMETERS: &[&str] = &["since", "until", "interval"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Interval {
@@ -56,29 +62,43 @@ impl Interval {
 }
 
 /// Figures of an endpoint.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct StatisticsView {
+    #[schema(value_type = words::EndpointId)]
     endpoint_id: EndpointId,
+    #[schema(value_type = words::IntervalWord)]
     interval: &'static str,
+    /// The begin of the interval that the time asked for lies in.
+    #[schema(value_type = words::Time)]
     since: Timestamp,
+    #[schema(value_type = words::Time)]
     until: Timestamp,
     total: FiguresView,
+    /// The oldest first. An interval in which nothing happened is not there.
     data: Vec<IntervalView>,
 }
 
-#[derive(Serialize)]
+/// Figures of one interval.
+#[derive(Serialize, ToSchema)]
 struct IntervalView {
+    #[schema(value_type = words::Time)]
     begin: Timestamp,
     #[serde(flatten)]
     figures: FiguresView,
 }
 
-#[derive(Serialize)]
+/// What happened in a time.
+#[derive(Serialize, ToSchema)]
 struct FiguresView {
+    /// Events that were stored.
     accepted: u64,
+    /// Webhooks that repeated one that was stored before.
     duplicates: u64,
+    /// Webhooks that were answered with an error.
     refused: u64,
+    /// Attempts after which the destination had the event.
     attempts_delivered: u64,
+    /// The other attempts.
     attempts_failed: u64,
 }
 
@@ -95,12 +115,24 @@ impl From<Statistics> for FiguresView {
 }
 
 /// `GET /v1/endpoints/{id}/stats`.
+#[utoipa::path(
+    get,
+    path = "/v1/endpoints/{id}/stats",
+    tag = "endpoints",
+    operation_id = "endpoint_statistics",
+    summary = "Counts what came in for an endpoint and what was tried, by the hour or by the day",
+    description = "Figures are kept for 90 days, and written every ten seconds.",
+    params(Principal<ReadEndpoints>, EndpointPath, StatisticsRange),
+    responses(
+        (status = 200, description = "The figures.", body = StatisticsView),
+    ),
+)]
 pub(crate) async fn show(
     principal: Principal<ReadEndpoints>,
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let query = Query::read_alone(request.uri(), &["since", "until", "interval"])?;
+    let query = Query::read_alone(request.uri(), PARAMETERS)?;
     let since = query.parsed("since", TIME_PROBLEM, time);
     let until = query.parsed("until", TIME_PROBLEM, time);
     let interval = query.parsed("interval", "must be hour or day", Interval::parse).unwrap_or(Interval::Hour);

@@ -8,8 +8,8 @@ use super::fields::{Object, Problems};
 use super::limits_input;
 use crate::problem::Problem;
 
-const FIELDS: &[&str] = &["name", "tier", "limits"];
-const LIMITS: &[&str] = &[
+pub(crate) const FIELDS: &[&str] = &["name", "tier", "limits"];
+pub(crate) const LIMITS: &[&str] = &[
     "ingest_rate",
     "api_rate",
     "endpoints_max",

@@ -2,19 +2,29 @@
 
 use kapsel_core::{Tenant, TenantId, TenantLimits, TenantStatus, Tier, Timestamp};
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::openapi::{shown, words};
 
 /// A tenant as JSON.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct TenantView {
+    #[schema(value_type = words::TenantId)]
     id: TenantId,
     name: String,
+    #[schema(value_type = words::TierWord)]
     tier: Tier,
+    #[schema(value_type = words::TenantStatusWord)]
     status: TenantStatus,
     /// What differs from the tier.
+    #[schema(value_type = shown::LimitsShown)]
     limits: TenantLimits,
     /// What is in force.
+    #[schema(value_type = shown::LimitsShown)]
     effective_limits: TenantLimits,
+    #[schema(value_type = words::Time)]
     created_at: Timestamp,
+    #[schema(value_type = words::Time)]
     updated_at: Timestamp,
     version: u64,
 }

@@ -12,16 +12,32 @@ use kapsel_store::error::with_sources;
 use super::auth::{Operate, Principal};
 use super::json_body::read_json;
 use super::preconditions::{IfMatch, with_etag};
-use super::query::Query;
+use super::query::{List, Query};
 use super::tenant_view::TenantView;
 use super::{path_id, tenant_input};
 use crate::Shared;
+use crate::openapi::input::accounts::{TenantInput, TenantPatch};
+use crate::openapi::parameters::{IfMatchHeader, Paging, TenantPath};
+use crate::openapi::refusals::{Conflict, Contended};
 use crate::problem::{self, Problem, Reply};
 
 /// How often a change is made anew because somebody else was faster, when it names no version.
 const TRIES_MAX: usize = 5;
 
 /// `POST /v1/tenants`.
+#[utoipa::path(
+    post,
+    path = "/v1/tenants",
+    tag = "tenants",
+    operation_id = "tenant_create",
+    summary = "Makes a tenant",
+    description = "",
+    params(Principal<Operate>),
+    request_body(content = TenantInput, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The tenant.", body = TenantView, headers(("Location" = String, description = "Where it is found."), ("ETag" = String, description = "Its version, for `If-Match`."))),
+    ),
+)]
 pub(crate) async fn create(
     _: Principal<Operate>,
     State(shared): State<Arc<Shared>>,
@@ -45,6 +61,18 @@ pub(crate) async fn create(
 }
 
 /// `GET /v1/tenants`.
+#[utoipa::path(
+    get,
+    path = "/v1/tenants",
+    tag = "tenants",
+    operation_id = "tenant_list",
+    summary = "Lists tenants, the oldest first",
+    description = "",
+    params(Principal<Operate>, Paging),
+    responses(
+        (status = 200, description = "A page.", body = List<TenantView>),
+    ),
+)]
 pub(crate) async fn list(
     _: Principal<Operate>,
     State(shared): State<Arc<Shared>>,
@@ -56,6 +84,18 @@ pub(crate) async fn list(
 }
 
 /// `GET /v1/tenants/{id}`.
+#[utoipa::path(
+    get,
+    path = "/v1/tenants/{id}",
+    tag = "tenants",
+    operation_id = "tenant_show",
+    summary = "Shows a tenant",
+    description = "",
+    params(Principal<Operate>, TenantPath),
+    responses(
+        (status = 200, description = "The tenant.", body = TenantView, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+    ),
+)]
 pub(crate) async fn show(
     _: Principal<Operate>,
     State(shared): State<Arc<Shared>>,
@@ -66,6 +106,20 @@ pub(crate) async fn show(
 }
 
 /// `PATCH /v1/tenants/{id}`.
+#[utoipa::path(
+    patch,
+    path = "/v1/tenants/{id}",
+    tag = "tenants",
+    operation_id = "tenant_change",
+    summary = "Changes a tenant",
+    description = "",
+    params(Principal<Operate>, TenantPath, IfMatchHeader),
+    request_body(content = TenantPatch, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The tenant as it is now.", body = TenantView, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        Contended,
+    ),
+)]
 pub(crate) async fn change(
     _: Principal<Operate>,
     State(shared): State<Arc<Shared>>,
@@ -80,6 +134,19 @@ pub(crate) async fn change(
 }
 
 /// `POST /v1/tenants/{id}/suspend`.
+#[utoipa::path(
+    post,
+    path = "/v1/tenants/{id}/suspend",
+    tag = "tenants",
+    operation_id = "tenant_suspend",
+    summary = "Suspends a tenant",
+    description = "",
+    params(Principal<Operate>, TenantPath, IfMatchHeader),
+    responses(
+        (status = 200, description = "The tenant as it is now.", body = TenantView, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        Contended,
+    ),
+)]
 pub(crate) async fn suspend(
     _: Principal<Operate>,
     State(shared): State<Arc<Shared>>,
@@ -90,6 +157,19 @@ pub(crate) async fn suspend(
 }
 
 /// `POST /v1/tenants/{id}/resume`.
+#[utoipa::path(
+    post,
+    path = "/v1/tenants/{id}/resume",
+    tag = "tenants",
+    operation_id = "tenant_resume",
+    summary = "Resumes a tenant",
+    description = "",
+    params(Principal<Operate>, TenantPath, IfMatchHeader),
+    responses(
+        (status = 200, description = "The tenant as it is now.", body = TenantView, headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        Contended,
+    ),
+)]
 pub(crate) async fn resume(
     _: Principal<Operate>,
     State(shared): State<Arc<Shared>>,
@@ -102,6 +182,19 @@ pub(crate) async fn resume(
 }
 
 /// `DELETE /v1/tenants/{id}`.
+#[utoipa::path(
+    delete,
+    path = "/v1/tenants/{id}",
+    tag = "tenants",
+    operation_id = "tenant_delete",
+    summary = "Deletes a tenant with its endpoints and keys",
+    description = "What is queued is discarded. The default tenant stays.",
+    params(Principal<Operate>, TenantPath, IfMatchHeader),
+    responses(
+        (status = 204, description = "It is deleted."),
+        Conflict,
+    ),
+)]
 pub(crate) async fn delete(
     _: Principal<Operate>,
     State(shared): State<Arc<Shared>>,

@@ -11,6 +11,7 @@ use kapsel_store::{AdminStore, SpoolState, SpoolStatus};
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use crate::Shared;
 use crate::problem::{self, Reply};
@@ -60,18 +61,18 @@ impl Readiness {
 
 const OK: &str = "ok";
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Liveness {
     status: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ReadinessReport {
     status: &'static str,
     checks: Checks,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Checks {
     store: &'static str,
     accepting: &'static str,
@@ -81,7 +82,7 @@ struct Checks {
     spool: Option<SpoolCheck>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SpoolCheck {
     state: &'static str,
     events: u64,
@@ -98,11 +99,34 @@ impl SpoolCheck {
 
 /// `GET /health/live`: the process runs and answers. It looks at nothing else, because restarting the process would
 /// mend nothing else.
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    tag = "operation",
+    operation_id = "health_live",
+    summary = "Whether the process runs",
+    description = "",
+    responses(
+        (status = 200, description = "It does.", body = Liveness),
+    ),
+)]
 pub(crate) async fn live() -> Response {
     problem::json(Reply::Ok, &Liveness { status: OK })
 }
 
 /// `GET /health/startup`: the start is done.
+#[utoipa::path(
+    get,
+    path = "/health/startup",
+    tag = "operation",
+    operation_id = "health_startup",
+    summary = "Whether the start is done",
+    description = "",
+    responses(
+        (status = 200, description = "It is.", body = Liveness),
+        (status = 503, description = "Not yet.", body = Liveness),
+    ),
+)]
 pub(crate) async fn startup(State(shared): State<Arc<Shared>>) -> Response {
     match shared.readiness.is_starting() {
         true => problem::json(Reply::NotReady, &Liveness { status: "starting" }),
@@ -111,6 +135,18 @@ pub(crate) async fn startup(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 /// `GET /health/ready`: an event could be accepted durably now.
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    tag = "operation",
+    operation_id = "health_ready",
+    summary = "Whether an event could be accepted durably",
+    description = "",
+    responses(
+        (status = 200, description = "It could.", body = ReadinessReport),
+        (status = 503, description = "It could not; the checks say why.", body = ReadinessReport),
+    ),
+)]
 pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let accepting = if shared.queue.is_closed() { "stopping" } else { shared.readiness.accepting() };
     let store = shared.store_check.word().await;
@@ -124,6 +160,40 @@ pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     alarms.extend((shared.log_alarm)());
     let checks = Checks { store, accepting, alarms, spool: spool.as_ref().map(SpoolCheck::new) };
     problem::json(reply, &ReadinessReport { status, checks })
+}
+
+/// `GET /health`: the same under another name.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "operation",
+    operation_id = "health",
+    summary = "The same as `/health/ready`",
+    description = "",
+    responses(
+        (status = 200, description = "It could.", body = ReadinessReport),
+        (status = 503, description = "It could not; the checks say why.", body = ReadinessReport),
+    ),
+)]
+pub(crate) async fn health(shared: State<Arc<Shared>>) -> Response {
+    ready(shared).await
+}
+
+/// `GET /ready`: the same under another name.
+#[utoipa::path(
+    get,
+    path = "/ready",
+    tag = "operation",
+    operation_id = "ready",
+    summary = "The same as `/health/ready`",
+    description = "",
+    responses(
+        (status = 200, description = "It could.", body = ReadinessReport),
+        (status = 503, description = "It could not; the checks say why.", body = ReadinessReport),
+    ),
+)]
+pub(crate) async fn ready_short(shared: State<Arc<Shared>>) -> Response {
+    ready(shared).await
 }
 
 /// Where an event would become durable now; `None` if nowhere.

@@ -12,11 +12,23 @@ use kapsel_store::{SpoolState, SpoolStatus};
 use tokio::sync::Mutex;
 
 use crate::Shared;
+use crate::openapi::shown::Text;
 use crate::problem::Problem;
 
 const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 /// `GET /metrics`. The store is asked as seldom as by the health routes.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operation",
+    operation_id = "metrics",
+    summary = "Figures for Prometheus",
+    description = "",
+    responses(
+        (status = 200, description = "The text format 0.0.4 of Prometheus.", body = Text, content_type = "text/plain; version=0.0.4; charset=utf-8"),
+    ),
+)]
 pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let store_is_up = shared.store_check.is_up().await;
     let spool = shared.spool.as_ref().map(|gauge| gauge.spool_status());

@@ -22,7 +22,7 @@ use crate::support::app::ORIGIN;
 use crate::support::{Answer, App};
 
 /// The log of an app, with somebody who adds to it.
-struct Logger {
+pub(crate) struct Logger {
     sequencer: Sequencer,
     key: VerifierKey,
 }
@@ -43,7 +43,7 @@ impl LastHead for Memory {
 }
 
 impl Logger {
-    async fn of(app: &App) -> Logger {
+    pub(crate) async fn of(app: &App) -> Logger {
         app.store.log_open(app.clock.now(), LOG_ID, ORIGIN.to_owned()).await.unwrap();
         let key = SecretKey::generate(ORIGIN, &SystemEntropy).unwrap();
         let deps = SequencerDeps {
@@ -59,7 +59,7 @@ impl Logger {
     }
 
     /// Takes everything in and publishes a head of it.
-    async fn publish(&self, app: &App) -> u64 {
+    pub(crate) async fn publish(&self, app: &App) -> u64 {
         app.clock.advance(Duration::from_secs(2));
         self.sequencer.run_once().await.unwrap().published.unwrap()
     }

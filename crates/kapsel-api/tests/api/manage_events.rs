@@ -18,8 +18,14 @@ use crate::support::App;
 
 /// Takes a webhook in and hands its delivery to the test.
 pub(crate) async fn deliver(app: &App, endpoint: EndpointId) -> (String, ClaimedDelivery) {
+    deliver_body(app, endpoint, "{}").await
+}
+
+/// The same with another body.
+pub(crate) async fn deliver_body(app: &App, endpoint: EndpointId, body: &str) -> (String, ClaimedDelivery) {
     app.handoff.set_free(1);
-    let id = app.ingest(endpoint, &[("content-type", "application/json")], "{}").await.expect_received();
+    let answer = app.ingest(endpoint, &[("content-type", "application/json")], body.to_owned()).await;
+    let id = answer.expect_received();
     let started = app.handoff.started();
     (id, started.last().unwrap().clone())
 }

@@ -304,3 +304,21 @@ async fn query_parameters_are_checked_too() {
     app.get(&format!("/v1/events?cursor={next}")).await.expect_error(400, "E1006");
     assert_eq!(app.get(&format!("/v1/endpoints?cursor={next}&page=2")).await.field_paths(), ["page"]);
 }
+
+/// JSON knows one kind of numbers, and some writers make all of theirs with a fraction.
+#[tokio::test]
+async fn a_whole_number_may_be_written_with_a_fraction() {
+    let app = App::new().await;
+    let made = |timeout: &str| {
+        let body = format!(r#"{{"url": "https://a.example/", "timeout_seconds": {timeout}}}"#);
+        let request = http::Request::post("/v1/endpoints").header("authorization", format!("Bearer {KEY}"));
+        app.call(request.body(body.into()).unwrap())
+    };
+    for whole in ["30.0", "3e1", "30"] {
+        let answer = made(whole).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["timeout_seconds"]), (201, &json!(30)), "{whole}");
+    }
+    for other in ["30.5", "1e300", "-1.0", "46.0", "0.0"] {
+        assert_eq!(made(other).await.field_paths(), ["timeout_seconds"], "{other}");
+    }
+}

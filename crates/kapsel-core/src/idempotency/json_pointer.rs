@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// The longest pointer, in bytes.
-pub(super) const POINTER_BYTES_MAX: usize = 1_024;
+pub const POINTER_BYTES_MAX: usize = 1_024;
 
 /// A value that can serve as a name.
 #[derive(Debug, PartialEq, Eq)]

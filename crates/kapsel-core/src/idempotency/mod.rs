@@ -11,7 +11,8 @@ use crate::signature::VerificationScheme;
 
 mod json_pointer;
 
-use json_pointer::{POINTER_BYTES_MAX, Scalar};
+pub use json_pointer::POINTER_BYTES_MAX;
+use json_pointer::Scalar;
 
 /// How long a key is remembered by default: 24 hours, in seconds.
 pub const WINDOW_SECONDS_DEFAULT: u32 = 24 * 3_600;

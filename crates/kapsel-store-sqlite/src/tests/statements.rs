@@ -90,7 +90,7 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn statements_for_the_api_name_the_tenant() {
+fn database_queries_enforce_tenant_id_filtering() {
     for (_, name, text) in ALL.iter().filter(|(scope, ..)| *scope == Scope::Tenant) {
         let words = words(text);
         assert!(TENANT_TABLES.iter().any(|table| words.contains(table)), "{name} touches no tenant's table");
