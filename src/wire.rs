@@ -11,7 +11,9 @@ use std::time::Duration;
 use kapsel_api::{Api, ApiSettings, Readiness};
 use kapsel_attestation::fsck::{Finding, Summary};
 use kapsel_core::{Clock, Entropy, SystemClock, SystemEntropy, Tenant, Timestamp};
-use kapsel_delivery::{DeliverySettings, Dispatcher, HttpSettings, HttpTransport, Janitor, ReplayRunner};
+use kapsel_delivery::{
+    DeliverySettings, Dispatcher, HttpSettings, HttpTransport, Janitor, ReplayRunner, RetentionRunner,
+};
 use kapsel_store::{EndpointDirectory, Store, StoreError, TenantDirectory};
 use secrecy::SecretString;
 use tokio::sync::watch;
@@ -115,6 +117,14 @@ impl Server {
         let (stopping, stopped) = watch::channel(false);
         let replays =
             ReplayRunner::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::clone(&entropy), dispatcher.waker());
+        let retention = RetentionRunner::new(
+            Arc::clone(&store) as _,
+            Arc::clone(&store) as _,
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+            config.storage.retention,
+            engine.shared_terms(),
+        );
         let janitor = Janitor::new(store as _, directory, Arc::clone(&clock), Arc::clone(&entropy));
         let mut background = engine.start_upkeep(&clock, &entropy, dispatcher.waker(), &stopped);
         background.extend([
@@ -129,6 +139,10 @@ impl Server {
             tokio::spawn({
                 let stopped = stopped.clone();
                 async move { replays.run(told(stopped)).await }
+            }),
+            tokio::spawn({
+                let stopped = stopped.clone();
+                async move { retention.run(told(stopped)).await }
             }),
             tokio::spawn({
                 let stopped = stopped.clone();

@@ -214,7 +214,8 @@ async fn ids(
 /// Queues every delivery of an event anew. All or nothing: the transaction around it is rolled back where one refuses.
 ///
 /// Whoever queues something anew locks the endpoint it goes to, and whoever claims or settles a queued delivery locks its
-/// row. With both locked, in this order, nothing happens to the event until the commit but what is done here. Only then is
+/// row. With both locked, in this order, and the event itself in between, against being removed, nothing happens
+/// to the event until the commit but what is done here. Only then is
 /// it read where it stands: a count of attempts that is older than the locks would number two attempts alike. So the
 /// transaction has to be one that sees what others commit.
 pub(crate) async fn requeue(
@@ -234,6 +235,7 @@ pub(crate) async fn requeue(
             Some(row) => is_disabled |= !rows::get::<bool>(&row, 1)?,
         }
     }
+    lock_shared(session, tenant_id, &[event_id.stored()]).await?;
     let busy = lock_queued(session, tenant_id, &[event_id.stored()]).await?;
     let (summary, standing) = summary_of(session, tenant_id, event_id, now).await?;
     let under_way = || Failure::from(StoreError::Conflict("an attempt is under way"));
@@ -268,6 +270,11 @@ pub(crate) async fn requeue(
     }
     session.execute(&sql::OUTCOME_DELETE, &[&tenant_id.stored(), &event_id.stored()]).await?;
     Ok(())
+}
+
+/// Keeps these events from being removed until the commit, as far as they are there.
+pub(crate) async fn lock_shared(session: &Session, tenant_id: TenantId, events: &[Uuid]) -> Result<(), Failure> {
+    session.query(&sql::EVENT_LOCK_SHARED, &[&tenant_id.stored(), &events]).await.map(|_| ())
 }
 
 /// Locks what is queued of these events. Returns what it could not lock because somebody else is claiming or settling it.

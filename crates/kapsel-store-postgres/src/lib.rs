@@ -33,6 +33,7 @@ mod partitions;
 mod pool;
 mod replay_step;
 mod replays;
+mod retention;
 mod rows;
 mod secrets;
 mod session;
@@ -48,6 +49,6 @@ mod upkeep;
 
 pub use open_error::OpenError;
 pub use options::{CONNECTIONS_MIN, PostgresOptions};
-pub use partitions::{PartitionReport, Retention};
+pub use partitions::PartitionReport;
 pub use store::PostgresStore;
 pub use upkeep::Upkeep;

@@ -19,6 +19,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "0004_attestation", sql: include_str!("../migrations/0004_attestation.sql") },
     Migration { version: 5, name: "0005_tenants", sql: include_str!("../migrations/0005_tenants.sql") },
     Migration { version: 6, name: "0006_sealing", sql: include_str!("../migrations/0006_sealing.sql") },
+    Migration { version: 7, name: "0007_erasure", sql: include_str!("../migrations/0007_erasure.sql") },
 ];
 
 /// How often a definition is tried again that another instance was making at the same moment.

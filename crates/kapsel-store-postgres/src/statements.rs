@@ -58,6 +58,7 @@ statements! {
     Tenant API_KEY_TOUCH = "api_key_touch" (UUID, UUID, INT8) -> ();
     System ATTEMPT_TRACES = "attempt_traces" (UUID, UUID, UUID, INT4, UUID, INT8) ->
         (UUID, UUID, UUID, INT4, UUID, BOOL, BOOL, BOOL);
+    Tenant ATTEMPTS_DELETE_OF_EVENTS = "attempts_delete_of_events" (UUID, UUID_ARRAY) -> ();
     Tenant ATTEMPTS_OF_EVENT = "attempts_of_event" (UUID, UUID) ->
         (UUID, INT4, UUID, UUID, TEXT, INT8, INT8, TEXT, TEXT, INT4, BYTEA, BYTEA, BOOL, BYTEA);
     Tenant ATTEMPTS_SUMMARY_OF_EVENT = "attempts_summary_of_event" (UUID, UUID_ARRAY) -> (UUID, UUID, UUID, INT8, INT8);
@@ -95,6 +96,7 @@ statements! {
     System ENTRY_INSERT = "entry_insert" (UUID, INT8, UUID_ARRAY, INT8_ARRAY) -> ();
     System ENTRY_LIST = "entry_list" (UUID, INT8, INT8) -> (INT8, UUID, BYTEA);
     System ENTRY_OF_HASH = "entry_of_hash" (INT8) -> (UUID);
+    Tenant EVENT_BODIES_DELETE = "event_bodies_delete" (UUID, UUID_ARRAY) -> ();
     System EVENT_EXISTS = "event_exists" (UUID_ARRAY, UUID_ARRAY) -> (UUID);
     Tenant EVENT_HEAD = "event_head" (UUID, UUID_ARRAY) -> (UUID, UUID, INT8, TEXT, INT8, BYTEA);
     Tenant EVENT_IDS_GIVEN_UP = "event_ids_given_up" (UUID, UUID, UUID, INT8) -> (UUID);
@@ -112,7 +114,10 @@ statements! {
         BYTEA_ARRAY, UUID_ARRAY, UUID_ARRAY, BYTEA_ARRAY, INT8_ARRAY, BYTEA_ARRAY, INT8_ARRAY, BOOL_ARRAY, INT8, INT8,
         UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY) ->
         (UUID, UUID, BYTEA);
+    Tenant EVENT_LOCK = "event_lock" (UUID, UUID_ARRAY) -> (UUID);
+    Tenant EVENT_LOCK_SHARED = "event_lock_shared" (UUID, UUID_ARRAY) -> (UUID);
     Tenant EVENT_READ = "event_read" (UUID, UUID) -> (UUID, INT8, BYTEA, BYTEA, BYTEA, BYTEA);
+    Tenant EVENTS_DELETE = "events_delete" (UUID, UUID_ARRAY) -> ();
     System HEAD_INSERT = "head_insert" (UUID, INT8, BYTEA, INT8, TEXT) -> ();
     System HEAD_LATEST = "head_latest" (UUID) -> (INT8, BYTEA, INT8, TEXT);
     System HEAD_LIST = "head_list" (UUID, INT8, INT8) -> (INT8, BYTEA, INT8, TEXT);
@@ -175,6 +180,7 @@ statements! {
     Tenant REPLAY_LOCK = "replay_lock" (UUID, UUID) ->
         (UUID, UUID, UUID, TEXT, INT8, INT8, UUID, UUID, INT8, TEXT, INT8, BOOL, INT8, INT8, INT8, INT8, INT8, INT8, INT8);
     Tenant REPLAY_SET_STATE = "replay_set_state" (UUID, UUID, TEXT, INT8) -> ();
+    Tenant RETENTION_ATTEMPT_EVENTS = "retention_attempt_events" (UUID, UUID, UUID, INT8) -> (UUID);
     System SECRETS_LIST = "secrets_list" (UUID, INT8) -> (UUID, UUID, BYTEA);
     Tenant SECRETS_REPLACE_IF_SAME = "secrets_replace_if_same" (UUID, UUID, BYTEA, BYTEA) -> ();
     System TENANT_CHANGES = "tenant_changes" (INT8, INT8) -> (UUID, TEXT, TEXT, INT8, INT8, INT8, INT8);

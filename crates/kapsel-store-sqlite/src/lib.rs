@@ -33,6 +33,7 @@ mod open_error;
 mod readers;
 mod replay_step;
 mod replays;
+mod retention;
 mod rows;
 mod secrets;
 mod spool;

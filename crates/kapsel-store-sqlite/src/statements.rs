@@ -38,6 +38,7 @@ statements! {
     System ATTEMPT_INSERT = "attempt_insert" (16) -> ();
     System ATTEMPT_TRACES = "attempt_traces" (6) ->
         (BLOB, BLOB, BLOB, INTEGER, BLOB, EXPRESSION, EXPRESSION, EXPRESSION);
+    Tenant ATTEMPTS_DELETE_OF_EVENT = "attempts_delete_of_event" (2) -> ();
     Tenant ATTEMPTS_OF_EVENT = "attempts_of_event" (2) ->
         (BLOB, INTEGER, BLOB, BLOB, TEXT, INTEGER, INTEGER, TEXT, TEXT, INTEGER, BLOB, BLOB, INTEGER, BLOB);
     Tenant ATTEMPTS_SUMMARY_OF_EVENT = "attempts_summary_of_event" (2) -> (BLOB, BLOB, EXPRESSION, EXPRESSION);
@@ -66,7 +67,9 @@ statements! {
     System ENTRY_INSERT = "entry_insert" (4) -> ();
     System ENTRY_LIST = "entry_list" (3) -> (INTEGER, BLOB, BLOB);
     System ENTRY_OF_HASH = "entry_of_hash" (1) -> (BLOB);
+    Tenant EVENT_BODY_DELETE = "event_body_delete" (2) -> ();
     Tenant EVENT_BODY_INSERT = "event_body_insert" (3) -> ();
+    Tenant EVENT_DELETE = "event_delete" (2) -> ();
     Tenant EVENT_EXISTS = "event_exists" (2) -> (EXPRESSION);
     Tenant EVENT_HEAD = "event_head" (2) -> (BLOB, INTEGER, TEXT, INTEGER, TEXT);
     Tenant EVENT_IDS_GIVEN_UP = "event_ids_given_up" (4) -> (BLOB);
@@ -117,6 +120,7 @@ statements! {
     System MIGRATION_TABLE = "migration_table" (0) -> ();
     Tenant OUTCOME_DELETE = "outcome_delete" (3) -> ();
     Tenant OUTCOME_INSERT = "outcome_insert" (6) -> ();
+    Tenant OUTCOMES_DELETE_OF_EVENT = "outcomes_delete_of_event" (2) -> ();
     Tenant OUTCOMES_OF_EVENT = "outcomes_of_event" (2) -> (BLOB, BLOB, TEXT);
     System PULSE_BEAT = "pulse_beat" (0) -> ();
     Tenant QUEUE_DELETE = "queue_delete" (4) -> ();
@@ -140,6 +144,7 @@ statements! {
         (BLOB, BLOB, BLOB, TEXT, INTEGER, INTEGER, BLOB, BLOB, INTEGER, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER,
         INTEGER, INTEGER, INTEGER, INTEGER);
     Tenant REPLAY_SET_STATE = "replay_set_state" (4) -> ();
+    Tenant RETENTION_ATTEMPT_EVENTS = "retention_attempt_events" (4) -> (BLOB);
     System SECRETS_LIST = "secrets_list" (2) -> (BLOB, BLOB, BLOB);
     Tenant SECRETS_REPLACE_IF_SAME = "secrets_replace_if_same" (4) -> ();
     System SPOOL_EXISTS = "spool_exists" (1) -> (EXPRESSION);

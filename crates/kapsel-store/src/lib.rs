@@ -1,7 +1,7 @@
 //! The storage contract of Kapsel: what an engine must be able to do, in which units, and with which errors.
 //!
 //! **Is:** traits cut by who uses them, [`IngestStore`], [`DeliveryStore`], [`CircuitStore`], [`AdminStore`],
-//! [`TenantStore`], [`ReplayStore`], [`AttestationStore`] and their sum
+//! [`TenantStore`], [`ReplayStore`], [`RetentionStore`], [`AttestationStore`] and their sum
 //! [`Store`]; the values that go in and come out; the [`EndpointDirectory`] and the
 //! [`TenantDirectory`] that keep endpoints and tenants ready in memory;
 //! the [`Handoff`] through which a freshly stored delivery reaches the local dispatcher; the local [`spool`] in front of
@@ -25,6 +25,7 @@ pub mod handoff;
 pub mod ingest;
 pub mod memory;
 pub mod replay;
+pub mod retention;
 pub mod schema;
 pub mod sealing;
 pub mod spool;
@@ -47,17 +48,32 @@ pub use memory::MemoryStore;
 pub use replay::{
     DueReplays, EventRange, Replay, ReplayCount, ReplayFilter, ReplayPage, ReplayScan, ReplayStep, ReplayStore,
 };
+pub use retention::{RetainedKind, Retention, RetentionPage, RetentionStep, RetentionStore};
 pub use spool::{SpoolDrain, SpoolGauge, SpoolSettings, SpoolState, SpoolStatus, SpoolStore, SpooledStore};
 pub use tenant::{TenantChange, TenantStore};
 pub use tenant_directory::{ActiveTenant, TenantDirectory};
 
 /// Everything that an engine does.
 pub trait Store:
-    IngestStore + DeliveryStore + CircuitStore + AdminStore + TenantStore + ReplayStore + AttestationStore
+    IngestStore
+    + DeliveryStore
+    + CircuitStore
+    + AdminStore
+    + TenantStore
+    + ReplayStore
+    + RetentionStore
+    + AttestationStore
 {
 }
 
 impl<T> Store for T where
-    T: IngestStore + DeliveryStore + CircuitStore + AdminStore + TenantStore + ReplayStore + AttestationStore
+    T: IngestStore
+        + DeliveryStore
+        + CircuitStore
+        + AdminStore
+        + TenantStore
+        + ReplayStore
+        + RetentionStore
+        + AttestationStore
 {
 }

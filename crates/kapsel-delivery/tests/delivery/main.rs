@@ -12,6 +12,7 @@ mod guard;
 mod hostile;
 mod network;
 mod replay;
+mod retention;
 mod tls;
 mod transport;
 mod world;

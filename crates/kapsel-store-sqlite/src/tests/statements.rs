@@ -239,6 +239,7 @@ fn hot_statements_go_by_their_keys() {
             sql::EVENT_IDS_UNDELIVERED_OLDEST_FIRST,
             "queue_by_event (tenant_id=? AND event_id>? AND event_id<?)",
         ),
+        ("retention_attempt_events", sql::RETENTION_ATTEMPT_EVENTS, "(tenant_id=? AND event_id>? AND event_id<?)"),
         ("replay_list", sql::REPLAY_LIST, "replays_by_tenant (tenant_id=? AND id<?)"),
         ("spool_exists", sql::SPOOL_EXISTS, "spool_by_id (id=?)"),
         ("spool_key_find", sql::SPOOL_KEY_FIND, "spool_by_key (endpoint_id=? AND key_hash=?)"),
@@ -273,7 +274,7 @@ fn a_look_for_a_step_costs_the_same_however_much_there_is() {
     let tables = [
         ("outcomes", "INSERT INTO outcomes VALUES (zeroblob(16), ?1, ?1, zeroblob(16), 'refused', 0)"),
         ("queue", "INSERT INTO queue VALUES (zeroblob(16), 0, ?1, ?1, zeroblob(16), NULL, NULL, 0, 0, 0)"),
-        ("events", "INSERT INTO events VALUES (zeroblob(16), ?1, zeroblob(16), 0, 0, NULL, NULL, x'', x'', x'')"),
+        ("events", "INSERT INTO events VALUES (zeroblob(16), ?1, zeroblob(16), 0, 0, NULL, NULL, x'', x'', x'', NULL)"),
     ];
     let fill = |from: u16, to: u16| {
         for number in from..to {

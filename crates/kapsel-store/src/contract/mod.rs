@@ -38,6 +38,7 @@ pub mod load;
 pub mod pages;
 pub mod replay;
 pub mod replay_steps;
+pub mod retention;
 pub mod sealing;
 pub mod settle;
 pub mod tenant_admin;
@@ -181,6 +182,13 @@ macro_rules! contract_suite {
                 replay_takes_each_event_once,
                 replays_of_tenants_never_meet,
             }
+            retention::{
+                events_go_before_what_happened_to_them,
+                what_is_undelivered_is_never_removed,
+                retention_goes_in_steps,
+                leaves_outlive_their_attempts,
+                retention_of_tenants_never_meets,
+            }
             attestation::{
                 leaf_exists_iff_settled,
                 log_is_made_once,
@@ -257,6 +265,7 @@ mod tests {
             include_str!("pages.rs"),
             include_str!("replay.rs"),
             include_str!("replay_steps.rs"),
+            include_str!("retention.rs"),
             include_str!("settle.rs"),
             include_str!("tenant_admin.rs"),
             include_str!("tenants.rs"),

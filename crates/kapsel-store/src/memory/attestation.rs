@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use kapsel_core::{AttemptId, EventId, InstanceId, Leaf, LogId, TenantId, Timestamp};
+use kapsel_core::{AttemptId, DeliveryRef, EventId, InstanceId, Leaf, LogId, TenantId, Timestamp};
 use kapsel_verification::{Hash, empty_root};
 
 use super::MemoryStore;
@@ -151,13 +151,15 @@ impl AttestationStore for MemoryStore {
         attempt_id: AttemptId,
     ) -> Result<Option<LeafOpening>, StoreError> {
         let state = self.lock();
-        let Ok(event) = state.event_of(tenant_id, event_id) else { return Ok(None) };
-        let attempts = || state.deliveries_of(event).flat_map(|delivery| &delivery.attempts);
-        let attempt = attempts().find(|attempt| attempt.id == attempt_id);
+        // An attempt can outlive its event.
+        let event = state.event_of(tenant_id, event_id).ok();
+        let is_wanted = |name: &DeliveryRef| name.tenant_id == tenant_id && name.event_id == event_id;
+        let deliveries = state.deliveries.values().filter(|stored| is_wanted(&stored.delivery));
+        let attempt = deliveries.flat_map(|stored| &stored.attempts).find(|attempt| attempt.id == attempt_id);
         Ok(attempt.zip(state.log.leaves.get(&attempt_id)).map(|(attempt, kept)| LeafOpening {
             secret: kept.leaf.secret,
             url: attempt.url.clone(),
-            payload_sha256: Some(event.event.body_sha256),
+            payload_sha256: event.map(|stored| stored.event.body_sha256),
             response_body: attempt.outcome.head().map(|head| head.body.clone()),
         }))
     }

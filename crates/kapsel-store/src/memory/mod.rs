@@ -10,6 +10,7 @@ mod circuit;
 mod delivery;
 mod ingest;
 mod replay;
+mod retention;
 mod state;
 mod status;
 mod tenant;
