@@ -12,7 +12,7 @@ use kapsel_api::{Api, ApiSettings, Readiness};
 use kapsel_attestation::fsck::{Finding, Summary};
 use kapsel_core::{Clock, Entropy, SystemClock, SystemEntropy, Tenant, Timestamp};
 use kapsel_delivery::{
-    DeliverySettings, Dispatcher, HttpSettings, HttpTransport, Janitor, ReplayRunner, RetentionRunner,
+    DeliverySettings, Dispatcher, ErasureRunner, HttpSettings, HttpTransport, Janitor, ReplayRunner, RetentionRunner,
 };
 use kapsel_store::{EndpointDirectory, Store, StoreError, TenantDirectory};
 use secrecy::SecretString;
@@ -117,6 +117,7 @@ impl Server {
         let (stopping, stopped) = watch::channel(false);
         let replays =
             ReplayRunner::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::clone(&entropy), dispatcher.waker());
+        let erasures = ErasureRunner::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::clone(&entropy));
         let retention = RetentionRunner::new(
             Arc::clone(&store) as _,
             Arc::clone(&store) as _,
@@ -139,6 +140,10 @@ impl Server {
             tokio::spawn({
                 let stopped = stopped.clone();
                 async move { replays.run(told(stopped)).await }
+            }),
+            tokio::spawn({
+                let stopped = stopped.clone();
+                async move { erasures.run(told(stopped)).await }
             }),
             tokio::spawn({
                 let stopped = stopped.clone();

@@ -9,6 +9,7 @@ mod circuits;
 mod commands;
 mod crash;
 mod duplicates;
+mod erasure;
 mod first_webhook;
 mod hostile;
 mod hostile_clients;

@@ -26,8 +26,8 @@ use axum::routing::{get, post};
 use kapsel_attestation::Prover;
 use kapsel_core::{Clock, Entropy, IdGenerator};
 use kapsel_store::{
-    AdminStore, CircuitStore, EndpointDirectory, Handoff, IngestStore, ReplayStore, SpoolGauge, Store, TenantDirectory,
-    TenantStore,
+    AdminStore, CircuitStore, EndpointDirectory, ErasureStore, Handoff, IngestStore, ReplayStore, SpoolGauge, Store,
+    TenantDirectory, TenantStore,
 };
 
 use crate::ingest::budget::Budget;
@@ -81,6 +81,7 @@ struct Shared {
     store: Arc<dyn AdminStore>,
     circuits: Arc<dyn CircuitStore>,
     replays: Arc<dyn ReplayStore>,
+    erasures: Arc<dyn ErasureStore>,
     accounts: Arc<dyn TenantStore>,
     directory: Arc<EndpointDirectory>,
     tenants: Arc<TenantDirectory>,
@@ -114,6 +115,7 @@ impl Api {
         queue.start_writers(committer, settings.writers);
         let circuits: Arc<dyn CircuitStore> = Arc::clone(&deps.store) as _;
         let replays: Arc<dyn ReplayStore> = Arc::clone(&deps.store) as _;
+        let erasures: Arc<dyn ErasureStore> = Arc::clone(&deps.store) as _;
         let accounts: Arc<dyn TenantStore> = Arc::clone(&deps.store) as _;
         let store: Arc<dyn AdminStore> = deps.store as _;
         Api {
@@ -126,6 +128,7 @@ impl Api {
                 store,
                 circuits,
                 replays,
+                erasures,
                 accounts,
                 directory: deps.directory,
                 tenants: deps.tenants,

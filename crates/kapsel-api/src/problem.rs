@@ -25,7 +25,8 @@ pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; chars
 /// The media type of bytes that have no better one.
 pub(crate) const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
-/// The HTTP status of an error code. [`ErrorCode::InvalidEndpoint`] has a second one: see [`Problem::gone`].
+/// The HTTP status of an error code. [`ErrorCode::InvalidEndpoint`] and
+/// [`ErrorCode::NotFound`] have a second one: see [`Problem::gone`] and [`Problem::erased`].
 pub(crate) const fn status_of(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::BadRequest => StatusCode::BAD_REQUEST,
@@ -120,6 +121,13 @@ impl Problem {
     /// The endpoint exists but takes nothing in at present.
     pub(crate) fn gone(message: impl Into<Cow<'static, str>>) -> Self {
         let mut problem = Problem::new(ErrorCode::InvalidEndpoint, message);
+        problem.0.status = StatusCode::GONE;
+        problem
+    }
+
+    /// The event exists, and what it held was erased.
+    pub(crate) fn erased() -> Self {
+        let mut problem = Problem::new(ErrorCode::NotFound, "the payload was erased");
         problem.0.status = StatusCode::GONE;
         problem
     }

@@ -19,6 +19,8 @@ mod circuits;
 mod connector;
 mod delivery;
 mod driver_error;
+mod erasure_step;
+mod erasures;
 mod error;
 mod events;
 mod guard;

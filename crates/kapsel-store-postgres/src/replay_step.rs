@@ -114,7 +114,7 @@ async fn queue_anew(
             let is_idle = detail.state != DeliveryState::Delivering && !busy.contains(&detail.delivery.id);
             is_idle && enabled.contains(&detail.delivery.endpoint_id)
         });
-        if is_free && replay.filter.statuses.contains(standing.status()) {
+        if is_free && head.erased_at.is_none() && replay.filter.statuses.contains(standing.status()) {
             rows.add(standing, head.size_bytes);
             left.insert(*event_id, standing.deliveries().count());
         }

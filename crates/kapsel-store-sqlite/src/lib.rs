@@ -17,6 +17,7 @@ mod attestation;
 mod circuits;
 mod connection;
 mod delivery;
+mod erasures;
 mod error;
 mod events;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The storage contract of Kapsel: what an engine must be able to do, in which units, and with which errors.
 //!
 //! **Is:** traits cut by who uses them, [`IngestStore`], [`DeliveryStore`], [`CircuitStore`], [`AdminStore`],
-//! [`TenantStore`], [`ReplayStore`], [`RetentionStore`], [`AttestationStore`] and their sum
+//! [`TenantStore`], [`ReplayStore`], [`RetentionStore`], [`ErasureStore`], [`AttestationStore`] and their sum
 //! [`Store`]; the values that go in and come out; the [`EndpointDirectory`] and the
 //! [`TenantDirectory`] that keep endpoints and tenants ready in memory;
 //! the [`Handoff`] through which a freshly stored delivery reaches the local dispatcher; the local [`spool`] in front of
@@ -20,6 +20,7 @@ pub mod circuit;
 pub mod contract;
 pub mod delivery;
 pub mod directory;
+pub mod erasure;
 pub mod error;
 pub mod handoff;
 pub mod ingest;
@@ -41,6 +42,7 @@ pub use attestation::AttestationStore;
 pub use circuit::{CircuitStore, StoredCircuit};
 pub use delivery::{ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneQuota, LaneScan, Settled, Settlement};
 pub use directory::{ActiveEndpoint, EndpointDirectory};
+pub use erasure::{DueErasures, Erasure, ErasureLook, ErasureStep, ErasureStore, ErasureSubject};
 pub use error::StoreError;
 pub use handoff::{Handoff, Slot};
 pub use ingest::{IngestStore, Ingested, NewDelivery, NewEvent};
@@ -62,6 +64,7 @@ pub trait Store:
     + TenantStore
     + ReplayStore
     + RetentionStore
+    + ErasureStore
     + AttestationStore
 {
 }
@@ -74,6 +77,7 @@ impl<T> Store for T where
         + TenantStore
         + ReplayStore
         + RetentionStore
+        + ErasureStore
         + AttestationStore
 {
 }

@@ -14,7 +14,7 @@ use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use http::uri::Authority;
 use kapsel_core::api_key::InvalidKey;
-use kapsel_core::{ApiKey, ErrorCode, KeySecret, Scope, TenantId, TenantStatus};
+use kapsel_core::{ApiKey, ApiKeyId, ErrorCode, KeySecret, Scope, TenantId, TenantStatus};
 use kapsel_store::StoreError;
 use kapsel_store::error::with_sources;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -81,6 +81,8 @@ pub(crate) struct Principal<R> {
     pub(crate) tenant_id: TenantId,
     /// Whether the request names that tenant, be it by its key or by a header.
     pub(crate) is_named: bool,
+    /// The key that was sent, unless it was the operator's.
+    pub(crate) key_id: Option<ApiKeyId>,
     right: PhantomData<R>,
 }
 
@@ -99,8 +101,8 @@ impl<R: Right> FromRequestParts<Arc<Shared>> for Principal<R> {
             unauthenticated("the API key is missing; send it as: Authorization: Bearer <key>".to_owned())
         })?;
         let named = named_tenant(parts)?;
-        let tenant_id = if shared.operator_key.is(claimed) {
-            tenant_for_operator(shared, named).await?
+        let (tenant_id, key_id) = if shared.operator_key.is(claimed) {
+            (tenant_for_operator(shared, named).await?, None)
         } else {
             let key = live_key(shared, claimed).await?;
             if named.is_some_and(|named| named != key.tenant_id) {
@@ -111,10 +113,10 @@ impl<R: Right> FromRequestParts<Arc<Shared>> for Principal<R> {
             }
             check_scopes::<R>(&key)?;
             note_use(shared, &key);
-            key.tenant_id
+            (key.tenant_id, Some(key.id))
         };
         let is_named = named.is_some() || tenant_id != TenantId::DEFAULT;
-        Ok(Principal { tenant_id, is_named, right: PhantomData })
+        Ok(Principal { tenant_id, is_named, key_id, right: PhantomData })
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct EventSummaryView {
     reason: Option<FinalReason>,
     received_at: Timestamp,
     delivered_at: Option<Timestamp>,
+    /// When what it held was erased.
+    erased_at: Option<Timestamp>,
     next_attempt_at: Option<Timestamp>,
     content_type: Option<String>,
     size_bytes: u64,
@@ -78,6 +80,7 @@ impl From<EventSummary> for EventSummaryView {
             reason: event.reason,
             received_at: event.received_at,
             delivered_at: event.delivered_at,
+            erased_at: event.erased_at,
             next_attempt_at: event.next_attempt_at,
             content_type: event.content_type,
             size_bytes: event.size_bytes,

@@ -13,6 +13,7 @@ mod endpoint_input;
 mod endpoint_patch;
 mod endpoint_view;
 mod endpoints;
+mod erasures;
 mod event_view;
 mod events;
 mod fields;
@@ -71,6 +72,8 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/replays/{id}/pause", post(replays::pause))
         .route("/v1/replays/{id}/resume", post(replays::resume))
         .route("/v1/replays/{id}/cancel", post(replays::cancel))
+        .route("/v1/erasures", get(erasures::list).post(erasures::create))
+        .route("/v1/erasures/{id}", get(erasures::show))
 }
 
 /// The id that stands as the third part of the path, as in `/v1/events/{id}/retry`. What is no id names nothing.

@@ -16,6 +16,7 @@ mod ingest_refuse;
 mod manage_auth;
 mod manage_endpoint_actions;
 mod manage_endpoints;
+mod manage_erasures;
 mod manage_events;
 mod manage_input;
 mod manage_replays;

@@ -8,6 +8,7 @@
 )]
 
 mod dispatcher;
+mod erasure;
 mod guard;
 mod hostile;
 mod network;

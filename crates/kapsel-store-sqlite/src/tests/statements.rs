@@ -20,6 +20,7 @@ const TENANT_TABLES: &[&str] = &[
     "circuits",
     "replays",
     "log_leaves",
+    "erasures",
     "api_keys",
 ];
 
@@ -106,11 +107,21 @@ fn statements_for_the_api_name_the_tenant() {
 /// What serves the API is registered as such, so that the test above sees it.
 #[test]
 fn modules_that_serve_the_api_use_statements_of_a_tenant() {
-    let allowed_for_everybody =
-        ["API_KEY_FIND", "ENDPOINT_CHANGES", "ENDPOINT_IS_ENABLED", "PULSE_BEAT", "REPLAY_DUE", "TENANT_GET"];
+    let allowed_for_everybody = [
+        "API_KEY_FIND",
+        "ENDPOINT_CHANGES",
+        "ENDPOINT_IS_ENABLED",
+        "ERASURE_DUE",
+        "ERASURE_FIND",
+        "ERASURE_LIST_ALL",
+        "PULSE_BEAT",
+        "REPLAY_DUE",
+        "TENANT_GET",
+    ];
     let modules = [
         include_str!("../admin.rs"),
         include_str!("../api_keys.rs"),
+        include_str!("../erasures.rs"),
         include_str!("../events.rs"),
         include_str!("../replay_step.rs"),
         include_str!("../replays.rs"),
@@ -161,6 +172,7 @@ fn no_statement_looks_at_all_rows_of_a_large_table() {
         "leaf_pending_of_hash",
         // An index in which only the running jobs are.
         "replay_due",
+        "erasure_due",
         // What it reads whole is its own list of one tenant's endpoints.
         "endpoint_delete_of_tenant",
     ];
@@ -239,6 +251,10 @@ fn hot_statements_go_by_their_keys() {
             sql::EVENT_IDS_UNDELIVERED_OLDEST_FIRST,
             "queue_by_event (tenant_id=? AND event_id>? AND event_id<?)",
         ),
+        ("erasure_due", sql::ERASURE_DUE, "USING INDEX erasures_running"),
+        ("erasure_list", sql::ERASURE_LIST, "erasures_by_tenant (tenant_id=? AND id<?)"),
+        ("erasure_covers", sql::ERASURE_COVERS, "erasures_of_tenants (tenant_id=? AND end_event_id>?)"),
+        ("erasure_events", sql::ERASURE_EVENTS, "(tenant_id=? AND id>? AND id<?)"),
         ("retention_attempt_events", sql::RETENTION_ATTEMPT_EVENTS, "(tenant_id=? AND event_id>? AND event_id<?)"),
         ("replay_list", sql::REPLAY_LIST, "replays_by_tenant (tenant_id=? AND id<?)"),
         ("spool_exists", sql::SPOOL_EXISTS, "spool_by_id (id=?)"),

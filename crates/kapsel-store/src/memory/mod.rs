@@ -8,6 +8,7 @@ mod admin;
 mod attestation;
 mod circuit;
 mod delivery;
+mod erasure;
 mod ingest;
 mod replay;
 mod retention;

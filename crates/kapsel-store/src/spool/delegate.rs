@@ -68,6 +68,7 @@ crate::delegate_circuit_store!(SpooledStore, primary);
 crate::delegate_tenant_store!(SpooledStore, primary);
 crate::delegate_replay_store!(SpooledStore, primary);
 crate::delegate_retention_store!(SpooledStore, primary);
+crate::delegate_erasure_store!(SpooledStore, primary);
 crate::delegate_attestation_store!(SpooledStore, primary);
 
 #[async_trait]

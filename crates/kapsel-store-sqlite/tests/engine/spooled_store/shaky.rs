@@ -112,6 +112,7 @@ kapsel_store::delegate_circuit_store!(ShakyStore, inner);
 kapsel_store::delegate_tenant_store!(ShakyStore, inner);
 kapsel_store::delegate_replay_store!(ShakyStore, inner);
 kapsel_store::delegate_retention_store!(ShakyStore, inner);
+kapsel_store::delegate_erasure_store!(ShakyStore, inner);
 kapsel_store::delegate_attestation_store!(ShakyStore, inner);
 
 #[async_trait]
