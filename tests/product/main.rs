@@ -10,6 +10,7 @@ mod commands;
 mod crash;
 mod duplicates;
 mod erasure;
+mod export;
 mod first_webhook;
 mod hostile;
 mod hostile_clients;

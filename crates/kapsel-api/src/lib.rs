@@ -29,6 +29,7 @@ use kapsel_store::{
     AdminStore, CircuitStore, EndpointDirectory, ErasureStore, Handoff, IngestStore, ReplayStore, SpoolGauge, Store,
     TenantDirectory, TenantStore,
 };
+use tokio::sync::Semaphore;
 
 use crate::ingest::budget::Budget;
 use crate::ingest::commit::Committer;
@@ -82,6 +83,8 @@ struct Shared {
     circuits: Arc<dyn CircuitStore>,
     replays: Arc<dyn ReplayStore>,
     erasures: Arc<dyn ErasureStore>,
+    /// Places for exports.
+    exports: Arc<Semaphore>,
     accounts: Arc<dyn TenantStore>,
     directory: Arc<EndpointDirectory>,
     tenants: Arc<TenantDirectory>,
@@ -129,6 +132,7 @@ impl Api {
                 circuits,
                 replays,
                 erasures,
+                exports: Arc::new(Semaphore::new(manage::export::EXPORTS_MAX)),
                 accounts,
                 directory: deps.directory,
                 tenants: deps.tenants,

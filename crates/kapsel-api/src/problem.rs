@@ -309,6 +309,13 @@ pub(crate) fn bytes(media_type: HeaderValue, bytes: Bytes) -> Response {
     response
 }
 
+/// An answer whose body comes bit by bit.
+pub(crate) fn stream(media_type: HeaderValue, body: Body) -> Response {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, media_type);
+    response
+}
+
 /// An answer without a body.
 pub(crate) fn no_content() -> Response {
     let mut response = Response::new(Body::empty());

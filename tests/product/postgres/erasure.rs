@@ -1,10 +1,11 @@
-//! Erasing where instances share a database.
+//! Erasing and exporting where instances share a database.
 
 use serde_json::json;
 use test_harness::destination::{Behaviour, Destination};
 
 use super::{Database, Fleet, ingest_url};
 use crate::erasure::{PERSONAL, deliver_personal, erase_and_verify};
+use crate::export::whole_export;
 
 /// Delivered by one instance, erased by way of the other; no row holds it afterwards.
 #[tokio::test(flavor = "multi_thread")]
@@ -23,5 +24,6 @@ async fn an_event_is_erased_whichever_instance_is_asked() {
     assert_eq!(database.sql(&held).await, "0");
     assert_eq!(database.sql("SELECT count(*) FROM event_bodies").await, "0");
     assert_eq!(database.sql("SELECT count(*) FROM delivery_attempts WHERE leaf_secret IS NOT NULL").await, "0");
+    whole_export(&fleet[0], 500).await;
     fleet.terminate().await;
 }

@@ -100,6 +100,18 @@ impl From<EventDetail> for EventView {
     }
 }
 
+impl EventView {
+    /// With all that was kept of each response.
+    pub(crate) fn in_full(event: EventDetail) -> Self {
+        let attempts = event.attempts.into_iter().zip(event.leaf_hashes);
+        EventView {
+            summary: event.summary.into(),
+            deliveries: event.deliveries.into_iter().map(DeliveryView::from).collect(),
+            attempts: attempts.map(|(attempt, leaf_hash)| AttemptView::in_full(attempt, leaf_hash)).collect(),
+        }
+    }
+}
+
 impl From<DeliveryDetail> for DeliveryView {
     fn from(delivery: DeliveryDetail) -> Self {
         DeliveryView {

@@ -16,6 +16,8 @@ mod endpoints;
 mod erasures;
 mod event_view;
 mod events;
+pub(crate) mod export;
+mod export_lines;
 mod fields;
 mod json_body;
 mod limits_input;
@@ -72,6 +74,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/replays/{id}/pause", post(replays::pause))
         .route("/v1/replays/{id}/resume", post(replays::resume))
         .route("/v1/replays/{id}/cancel", post(replays::cancel))
+        .route("/v1/export", get(export::export))
         .route("/v1/erasures", get(erasures::list).post(erasures::create))
         .route("/v1/erasures/{id}", get(erasures::show))
 }

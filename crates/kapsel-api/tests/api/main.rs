@@ -10,6 +10,7 @@
 
 mod attest;
 mod error_pages;
+mod export;
 mod ingest_accept;
 mod ingest_load;
 mod ingest_refuse;
