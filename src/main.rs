@@ -8,6 +8,7 @@ mod descriptors;
 mod identity;
 mod keys;
 mod secret_file;
+mod telemetry;
 mod wire;
 
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use kapsel_api::{Api, ApiSettings, Readiness};
 use kapsel_attestation::fsck::{Finding, Summary};
+use kapsel_core::trace::NoTracer;
 use kapsel_core::{Clock, Entropy, SystemClock, SystemEntropy, Tenant, Timestamp};
 use kapsel_delivery::{
     DeliverySettings, Dispatcher, ErasureRunner, HttpSettings, HttpTransport, Janitor, ReplayRunner, RetentionRunner,
@@ -24,6 +25,7 @@ use self::listen::Listening;
 use crate::commands::Failure;
 use crate::config::{Config, DeliveryConfig};
 use crate::keys::{self, OperatorKeyOrigin};
+use crate::telemetry::{self, Collector, MeteredStore, Origins, QueueWatch, StatisticsSaver, Tracing};
 
 /// What is kept of the time for stopping, so that leases can be given back and the store closed.
 const STOP_RESERVE: Duration = Duration::from_millis(500);
@@ -39,12 +41,14 @@ pub(crate) struct Server {
     engine: Engine,
     api: Api,
     dispatcher: Arc<Dispatcher>,
+    statistics: Arc<StatisticsSaver>,
     stopping: watch::Sender<bool>,
     http: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
     /// Told to stop after everybody who settles attempts.
     log_stopping: watch::Sender<bool>,
     log: JoinHandle<()>,
+    tracing: Option<Tracing>,
 }
 
 impl Server {
@@ -60,8 +64,10 @@ impl Server {
         let (addr, management_addr) = (listening.addr, listening.management_addr);
 
         let store_keys = keys::store_keys(&config.security, &config.storage.folder, &entropy)?;
+        // Before everything that records something.
+        let recorded = telemetry::install()?;
         let engine = Engine::open(&config.storage, &store_keys, &*clock, &entropy).await?;
-        let store = engine.store();
+        let store: Arc<dyn Store> = Arc::new(MeteredStore::new(engine.store()));
         let (operator_key, operator_key_origin) =
             keys::operator_key(&config.security, &config.storage.folder, &*entropy)?;
         let directory = EndpointDirectory::load(Arc::clone(&store) as _)
@@ -75,6 +81,12 @@ impl Server {
         );
 
         let log = log::open(config, &store, &clock, &entropy, engine.instance()).await?;
+        let start_tracing = |otlp| {
+            let (store, instance) = (Arc::clone(&store) as _, engine.instance().to_string());
+            Tracing::start(otlp, store, Arc::clone(&clock), instance, log.id)
+        };
+        let tracing = config.telemetry.otlp.as_ref().map(start_tracing).transpose()?;
+        let tracer = tracing.as_ref().map(Tracing::tracer);
 
         let dispatcher = Arc::new(Dispatcher::new(
             kapsel_delivery::Deps {
@@ -86,14 +98,28 @@ impl Server {
                 entropy: Arc::clone(&entropy),
                 instance: engine.instance(),
                 log_id: log.id,
+                tracer: tracer.clone().unwrap_or_else(|| Arc::new(NoTracer)),
             },
             delivery_settings(&config.delivery),
         ));
         dispatcher.load().await.map_err(|error| Failure::runtime("reading the circuits")(error.into()))?;
+        let queue = Arc::new(QueueWatch::new(Arc::clone(&store) as _));
+        let origins = Origins {
+            directory: Arc::clone(&directory),
+            dispatcher: Arc::clone(&dispatcher),
+            sequencer: Arc::clone(&log.sequencer),
+            pools: engine.pools(),
+            queue: Arc::clone(&queue),
+            clock: Arc::clone(&clock),
+        };
+        let collector = Arc::new(Collector::new(origins, recorded, config.telemetry.labels_max));
+        let statistics =
+            Arc::new(StatisticsSaver::new(Arc::clone(&collector), Arc::clone(&store) as _, Arc::clone(&clock)));
         let readiness = Arc::new(Readiness::new());
         let api = Api::new(
             kapsel_api::Deps {
                 store: Arc::clone(&store),
+                sealer: store_keys.sealer.clone(),
                 directory: Arc::clone(&directory),
                 tenants: Arc::clone(&tenants),
                 handoff: dispatcher.handoff(),
@@ -107,6 +133,11 @@ impl Server {
                     let sequencer = Arc::clone(&log.sequencer);
                     Arc::new(move || sequencer.alarm())
                 },
+                figures: {
+                    let collector = Arc::clone(&collector);
+                    Arc::new(move || collector.page())
+                },
+                tracer,
             },
             ApiSettings {
                 ingest_port: management_addr.map(|_| addr.port()),
@@ -129,6 +160,7 @@ impl Server {
         let janitor = Janitor::new(store as _, directory, Arc::clone(&clock), Arc::clone(&entropy));
         let mut background = engine.start_upkeep(&clock, &entropy, dispatcher.waker(), &stopped);
         background.extend([
+            telemetry::start_upkeep(&collector, queue, Arc::clone(&statistics), told(stopped.clone())),
             tokio::spawn({
                 let (dispatcher, stopped) = (Arc::clone(&dispatcher), stopped.clone());
                 async move { dispatcher.run(told(stopped)).await }
@@ -170,11 +202,13 @@ impl Server {
             engine,
             api,
             dispatcher,
+            statistics,
             stopping,
             http,
             background,
             log_stopping,
             log,
+            tracing,
         })
     }
 
@@ -221,8 +255,12 @@ impl Server {
         for task in self.background {
             let _ = task.await;
         }
+        self.statistics.run_once().await;
         self.log_stopping.send_replace(true);
         let _ = self.log.await;
+        if let Some(tracing) = self.tracing {
+            tracing.close().await;
+        }
         self.engine.close().await;
     }
 }

@@ -9,6 +9,7 @@ mod security;
 mod server;
 mod sources;
 mod storage;
+mod telemetry;
 mod tls;
 
 use std::fmt::Write as _;
@@ -22,6 +23,7 @@ pub(crate) use server::ServerConfig;
 pub(crate) use sources::ConfigError;
 use sources::{ReportLine, Sources};
 pub(crate) use storage::{DATABASE_URL, DatabaseConfig, StorageConfig};
+pub(crate) use telemetry::{OtlpConfig, TelemetryConfig};
 pub(crate) use tls::TlsConfig;
 
 /// Flags of `serve` and `check-config`. Each has the environment variable that is named in its help.
@@ -117,6 +119,15 @@ pub(crate) struct Args {
     /// Form of the log: text or json [env: KAPSEL_LOG_FORMAT] [default: text]
     #[arg(long, value_name = "FORM")]
     log_format: Option<String>,
+    /// Endpoints, and tenants, with metrics under their own names [env: KAPSEL_METRICS_LABELS_MAX] [default: 200]
+    #[arg(long, value_name = "COUNT")]
+    metrics_labels_max: Option<String>,
+    /// Base URL of an OpenTelemetry collector that takes traces over HTTP [env: KAPSEL_OTLP_ENDPOINT]
+    #[arg(long, value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// Which share of the traces that begin here is recorded, from 0 to 1 [env: KAPSEL_TRACE_RATIO] [default: 0.01]
+    #[arg(long, value_name = "RATIO")]
+    trace_ratio: Option<String>,
 }
 
 impl Args {
@@ -146,6 +157,8 @@ pub(crate) struct Config {
     pub(crate) attestation: AttestationConfig,
     /// What the program writes about itself.
     pub(crate) log: LogConfig,
+    /// Metrics and traces.
+    pub(crate) telemetry: TelemetryConfig,
     report: Vec<ReportLine>,
 }
 
@@ -172,7 +185,8 @@ impl Config {
         let security = SecurityConfig::read(&mut sources, args)?;
         let attestation = AttestationConfig::read(&mut sources, args, &storage.folder)?;
         let log = LogConfig::read(&mut sources, args)?;
-        Ok(Config { server, storage, delivery, security, attestation, log, report: sources.finish()? })
+        let telemetry = TelemetryConfig::read(&mut sources, args)?;
+        Ok(Config { server, storage, delivery, security, attestation, log, telemetry, report: sources.finish()? })
     }
 
     /// The effective values with where each came from; secrets hidden.
@@ -253,12 +267,35 @@ mod tests {
             (with(|args| args.tls_key_file = Some("/no/key.pem".to_owned())), "KAPSEL_TLS_KEY_FILE"),
             (with(|args| args.tls_client_ca_file = Some("/no/ca.pem".to_owned())), "KAPSEL_TLS_CLIENT_CA_FILE"),
             (with(|args| args.tls_client_auth = Some("optional".to_owned())), "KAPSEL_TLS_CLIENT_AUTH"),
+            (with(|args| args.metrics_labels_max = Some("many".to_owned())), "KAPSEL_METRICS_LABELS_MAX"),
+            (with(|args| args.otlp_endpoint = Some("collector".to_owned())), "KAPSEL_OTLP_ENDPOINT"),
+            (with(|args| args.trace_ratio = Some("2".to_owned())), "KAPSEL_TRACE_RATIO"),
             (with(|args| args.ca_file = Some("/no/such/file.pem".to_owned())), "KAPSEL_CA_FILE"),
         ];
         for (message, name) in cases {
             assert!(message.starts_with(name), "{message}");
             assert!(!message.contains('\n'), "{message}");
         }
+    }
+
+    #[test]
+    fn the_variables_of_opentelemetry_are_understood() {
+        fn environment(name: &str) -> Option<String> {
+            match name {
+                "OTEL_EXPORTER_OTLP_ENDPOINT" => Some("http://standard:4318".to_owned()),
+                "OTEL_SERVICE_NAME" => Some("hooks".to_owned()),
+                _ => None,
+            }
+        }
+        let config = Config::load_with(&Args::default(), environment).unwrap().telemetry.otlp.unwrap();
+        assert_eq!(
+            (config.traces_url().as_str(), config.service_name.as_str()),
+            ("http://standard:4318/v1/traces", "hooks")
+        );
+        let args = Args { otlp_endpoint: Some("http://own:4318".to_owned()), ..Args::default() };
+        let config = Config::load_with(&args, environment).unwrap().telemetry.otlp.unwrap();
+        assert_eq!(config.traces_url(), "http://own:4318/v1/traces");
+        assert!(load(&Args::default()).unwrap().telemetry.otlp.is_none());
     }
 
     #[test]

@@ -118,6 +118,11 @@ impl Sources {
         }
     }
 
+    /// A variable of the environment that is no setting of Kapsel's own.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name)
+    }
+
     /// Reads a setting. `parse` turns the text into the value or says what is wrong with it.
     pub(crate) fn read<T>(
         &mut self,

@@ -6,7 +6,7 @@ use kapsel_core::{Clock, Entropy, IdGenerator, InstanceId, Sealer, SystemEntropy
 use kapsel_delivery::SharedTerms;
 use kapsel_store::sealing::{self, SealedStore, SealingError};
 use kapsel_store::spool::{SpoolDrain, SpoolGauge, SpoolSettings, SpoolStore as _, SpooledStore};
-use kapsel_store::{Retention, Store};
+use kapsel_store::{PoolUse, Retention, Store};
 use kapsel_store_postgres::{OpenError, PostgresOptions, PostgresStore, Upkeep};
 use kapsel_store_sqlite::{SpoolOptions, SqliteOptions, SqliteSpool, SqliteStore};
 use tokio::sync::watch;
@@ -122,6 +122,20 @@ impl Engine {
     /// The store.
     pub(crate) fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.store)
+    }
+
+    /// Says how busy the connections to the store are.
+    pub(crate) fn pools(&self) -> Box<dyn Fn() -> Vec<PoolUse> + Send + Sync> {
+        match &self.kind {
+            Kind::Embedded(store) => {
+                let store = store.clone();
+                Box::new(move || store.pools())
+            }
+            Kind::Postgres { store, .. } => {
+                let store = store.clone();
+                Box::new(move || store.pools())
+            }
+        }
     }
 
     /// Under which name this instance holds leases.

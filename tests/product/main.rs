@@ -16,6 +16,8 @@ mod hostile;
 mod hostile_clients;
 mod judges;
 mod ledger;
+mod management;
+mod observability;
 mod octokit;
 mod postgres;
 mod program;

@@ -1,4 +1,5 @@
-//! What goes around every route: the request's id, the rendering of problems, and a net under handlers that panic.
+//! What goes around every route: the request's id, the rendering of problems, the entry in
+//! the log, and a net under handlers that panic.
 //!
 //! A plain service instead of middleware functions: it is on the path of every webhook, and this way it costs one
 //! boxed future.
@@ -20,6 +21,7 @@ use tower_service::Service;
 
 use crate::Shared;
 use crate::problem::{self, Problem};
+use crate::request_log::RequestLog;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -45,8 +47,12 @@ impl Service<Request> for Envelope {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let request_id: RequestId = self.shared.ids.next(self.shared.clock.now());
+        if self.shared.tracer.is_some() {
+            request.extensions_mut().insert(request_id);
+        }
+        let log = RequestLog::begin(&mut request);
         let answer = self.routes.call(request);
         Box::pin(async move {
             let mut response = match catch_panic(answer).await {
@@ -54,9 +60,12 @@ impl Service<Request> for Envelope {
                 Ok(Err(never)) => match never {},
                 Err(panic) => Problem::internal(format!("handler panicked: {panic}")).into_response(),
             };
-            problem::render(&mut response, request_id);
+            let error_code = problem::render(&mut response, request_id);
             if let Ok(value) = HeaderValue::try_from(request_id.to_string()) {
                 response.headers_mut().insert(X_REQUEST_ID, value);
+            }
+            if let Some(log) = log {
+                log.end(&response, request_id, error_code);
             }
             Ok(response)
         })

@@ -7,7 +7,7 @@
 //! **Is not:** it delivers nothing and knows no delivery code (a freshly stored event leaves through
 //! [`Handoff`]), names no storage engine, and holds no rule of the domain.
 //!
-//! Read first: `ingest/handler.rs` and `ingest/queue.rs`.
+//! Read first: `ingest/accept.rs` and `ingest/queue.rs`.
 
 mod attest;
 mod client_address;
@@ -16,6 +16,8 @@ mod ingest;
 mod manage;
 mod ops;
 mod problem;
+mod rates;
+mod request_log;
 mod server;
 mod settings;
 
@@ -24,19 +26,22 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 use kapsel_attestation::Prover;
-use kapsel_core::{Clock, Entropy, IdGenerator};
+use kapsel_core::{Clock, EndpointId, Entropy, IdGenerator, Sealer, TenantId, Tracer};
 use kapsel_store::{
-    AdminStore, CircuitStore, EndpointDirectory, ErasureStore, Handoff, IngestStore, ReplayStore, SpoolGauge, Store,
-    TenantDirectory, TenantStore,
+    AdminStore, CircuitStore, EndpointDirectory, ErasureStore, Handoff, IngestStore, ReplayStore, ReplyStore,
+    SpoolGauge, StatisticsStore, Store, TenantDirectory, TenantStore,
 };
 use tokio::sync::Semaphore;
 
 use crate::ingest::budget::Budget;
 use crate::ingest::commit::Committer;
 use crate::ingest::queue::IngestQueue;
+use crate::ingest::quota::Quotas;
 use crate::manage::auth::OperatorKey;
 use crate::ops::health::StoreCheck;
+use crate::ops::metrics::Figures;
 use crate::problem::Problem;
+use crate::rates::Rates;
 
 pub use crate::client_address::TrustedProxies;
 pub use crate::ops::health::Readiness;
@@ -48,6 +53,8 @@ pub use crate::settings::{ApiSettings, ServerSettings};
 pub struct Deps {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// What answers are sealed with that are kept.
+    pub sealer: Sealer,
     /// The endpoints in memory, loaded.
     pub directory: Arc<EndpointDirectory>,
     /// The tenants in memory, loaded.
@@ -68,6 +75,10 @@ pub struct Deps {
     pub prover: Arc<Prover>,
     /// Why that log stands still, if somebody has to see to it.
     pub log_alarm: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Figures of the whole program, in the text format of Prometheus. May take some milliseconds.
+    pub figures: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Takes the spans of requests, if traces are recorded.
+    pub tracer: Option<Arc<dyn Tracer>>,
 }
 
 /// The HTTP API.
@@ -86,6 +97,10 @@ struct Shared {
     /// Places for exports.
     exports: Arc<Semaphore>,
     accounts: Arc<dyn TenantStore>,
+    kept_replies: Arc<dyn ReplyStore>,
+    statistics: Arc<dyn StatisticsStore>,
+    quotas: Quotas,
+    sealer: Sealer,
     directory: Arc<EndpointDirectory>,
     tenants: Arc<TenantDirectory>,
     handoff: Arc<dyn Handoff>,
@@ -96,11 +111,17 @@ struct Shared {
     spool: Option<Arc<dyn SpoolGauge>>,
     prover: Arc<Prover>,
     log_alarm: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    figures: Figures,
+    tracer: Option<Arc<dyn Tracer>>,
+    ingestion_seconds: metrics::Histogram,
     ids: IdGenerator,
     operator_key: OperatorKey,
     budget: Arc<Budget>,
     queue: IngestQueue,
     store_check: StoreCheck,
+    ingest_rates: Rates<TenantId>,
+    endpoint_rates: Rates<EndpointId>,
+    api_rates: Rates<TenantId>,
 }
 
 impl Api {
@@ -120,12 +141,18 @@ impl Api {
         let replays: Arc<dyn ReplayStore> = Arc::clone(&deps.store) as _;
         let erasures: Arc<dyn ErasureStore> = Arc::clone(&deps.store) as _;
         let accounts: Arc<dyn TenantStore> = Arc::clone(&deps.store) as _;
+        let kept_replies: Arc<dyn ReplyStore> = Arc::clone(&deps.store) as _;
+        let statistics: Arc<dyn StatisticsStore> = Arc::clone(&deps.store) as _;
         let store: Arc<dyn AdminStore> = deps.store as _;
+        let quotas = Quotas::new(Arc::clone(&store));
         Api {
             shared: Arc::new(Shared {
                 ids: IdGenerator::new(Arc::clone(&deps.entropy)),
                 operator_key: OperatorKey::new(&settings.operator_key),
                 budget: Arc::new(Budget::new(settings.queue_bytes_max)),
+                ingest_rates: Rates::new(),
+                endpoint_rates: Rates::new(),
+                api_rates: Rates::new(),
                 queue,
                 store_check: StoreCheck::new(Arc::clone(&store)),
                 store,
@@ -134,6 +161,10 @@ impl Api {
                 erasures,
                 exports: Arc::new(Semaphore::new(manage::export::EXPORTS_MAX)),
                 accounts,
+                kept_replies,
+                statistics,
+                quotas,
+                sealer: deps.sealer,
                 directory: deps.directory,
                 tenants: deps.tenants,
                 handoff: deps.handoff,
@@ -144,6 +175,9 @@ impl Api {
                 spool: deps.spool,
                 prover: deps.prover,
                 log_alarm: deps.log_alarm,
+                figures: Figures::new(deps.figures),
+                tracer: deps.tracer,
+                ingestion_seconds: metrics::histogram!("ingestion_duration_seconds"),
                 settings,
             }),
         }
@@ -151,26 +185,30 @@ impl Api {
 
     /// All routes, for one address that serves everything.
     pub fn router(&self) -> Router {
-        self.enveloped(public_routes().merge(management_routes()))
+        self.enveloped(attest::routes().merge(management_routes()), ingest_routes())
     }
 
     /// What senders and verifiers need, for an address that everybody can reach.
     pub fn public_router(&self) -> Router {
-        self.enveloped(public_routes())
+        self.enveloped(attest::routes(), ingest_routes())
     }
 
     /// Everything else, for an address of the management API.
     pub fn management_router(&self) -> Router {
-        self.enveloped(management_routes())
+        self.enveloped(management_routes(), Router::new())
     }
 
-    fn enveloped(&self, routes: Router<Arc<Shared>>) -> Router {
+    /// The `hot` routes say themselves what the log is to be told of them: they are too busy for a layer.
+    fn enveloped(&self, routes: Router<Arc<Shared>>, hot: Router<Arc<Shared>>) -> Router {
         let routes = routes
             .route("/health", get(ops::health::ready))
             .route("/health/live", get(ops::health::live))
             .route("/health/ready", get(ops::health::ready))
             .route("/health/startup", get(ops::health::startup))
             .route("/ready", get(ops::health::ready))
+            .route_layer(axum::middleware::from_fn_with_state(Arc::clone(&self.shared), manage::replies::once))
+            .route_layer(axum::middleware::from_fn(request_log::note_route))
+            .merge(hot)
             .fallback(async || Problem::not_found())
             .method_not_allowed_fallback(async || {
                 Problem::new(kapsel_core::ErrorCode::MethodNotAllowed, "the route exists, but not for this method")
@@ -186,8 +224,8 @@ impl Api {
     }
 }
 
-fn public_routes() -> Router<Arc<Shared>> {
-    Router::new().route("/ingest/{endpoint_id}", post(ingest::handler::ingest)).merge(attest::routes())
+fn ingest_routes() -> Router<Arc<Shared>> {
+    Router::new().route("/ingest/{endpoint_id}", post(ingest::handler::ingest))
 }
 
 fn management_routes() -> Router<Arc<Shared>> {

@@ -9,13 +9,15 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use kapsel_attestation::AttestationError;
-use kapsel_core::ErrorCode;
 use kapsel_core::ids::RequestId;
+use kapsel_core::{ErrorCode, HeaderBlock, RateLimit};
 use kapsel_store::StoreError;
 use kapsel_store::error::with_sources;
 use serde::Serialize;
+
+use crate::rates::Exceeded;
 
 /// The media type of everything that Kapsel itself answers.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -24,6 +26,11 @@ pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// The media type of bytes that have no better one.
 pub(crate) const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+// As draft-ietf-httpapi-ratelimit-headers-06 calls them.
+const RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RATELIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
 /// The HTTP status of an error code. [`ErrorCode::InvalidEndpoint`] and
 /// [`ErrorCode::NotFound`] have a second one: see [`Problem::gone`] and [`Problem::erased`].
@@ -91,6 +98,8 @@ struct Details {
     status: StatusCode,
     message: Cow<'static, str>,
     fields: Vec<FieldProblem>,
+    /// The limit of rate that was exceeded.
+    exceeded: Option<Exceeded>,
     /// For the log alone.
     cause: Option<String>,
 }
@@ -103,8 +112,14 @@ impl Problem {
             status: status_of(code),
             message: message.into(),
             fields: Vec::new(),
+            exceeded: None,
             cause: None,
         }))
+    }
+
+    /// Its code.
+    pub(crate) fn code(&self) -> ErrorCode {
+        self.0.code
     }
 
     /// The request is not well-formed.
@@ -135,6 +150,15 @@ impl Problem {
     /// Nothing is done for the tenant at present.
     pub(crate) fn suspended() -> Self {
         Problem::new(ErrorCode::TenantSuspended, "the tenant is suspended")
+    }
+
+    /// Somebody came too often. `whose` says which limit it was.
+    pub(crate) fn rate_limited(exceeded: Exceeded, whose: &str) -> Self {
+        let RateLimit { per_second, burst } = exceeded.limit;
+        let message = format!("more than {per_second} requests per second, and {burst} at once, for {whose}");
+        let mut problem = Problem::new(ErrorCode::RateLimited, message);
+        problem.0.exceeded = Some(exceeded);
+        problem
     }
 
     /// The version that `If-Match` names is not the present one (RFC 9110, section 13.1.1).
@@ -218,12 +242,10 @@ struct ErrorObject<'a> {
 }
 
 /// Turns a response that carries a [`Problem`] into what the caller sees, and logs what the caller must not see. Headers
-/// that the routing has set, such as `Allow`, stay.
-pub(crate) fn render(response: &mut Response, request_id: RequestId) {
-    let Some(Problem(details)) = response.extensions_mut().remove::<Problem>() else {
-        return;
-    };
-    let Details { code, status, message, fields, cause } = *details;
+/// that the routing has set, such as `Allow`, stay. Returns the code of the problem.
+pub(crate) fn render(response: &mut Response, request_id: RequestId) -> Option<ErrorCode> {
+    let Problem(details) = response.extensions_mut().remove::<Problem>()?;
+    let Details { code, status, message, fields, exceeded, cause } = *details;
     match (&cause, status.is_server_error()) {
         (Some(cause), _) if code == ErrorCode::Internal => {
             tracing::error!(%request_id, %code, cause, "request failed");
@@ -241,12 +263,19 @@ pub(crate) fn render(response: &mut Response, request_id: RequestId) {
     // The routing has set the length of the empty body that the problem travelled in.
     headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, JSON);
-    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+    if let Some(exceeded) = exceeded {
+        let wait = HeaderValue::from(exceeded.wait_seconds());
+        headers.insert(RETRY_AFTER, wait.clone());
+        headers.insert(RATELIMIT_LIMIT, exceeded.limit.burst.into());
+        headers.insert(RATELIMIT_REMAINING, HeaderValue::from_static("0"));
+        headers.insert(RATELIMIT_RESET, wait);
+    } else if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         headers.insert(RETRY_AFTER, retry_after_seconds(code).into());
     }
     if code == ErrorCode::Unauthenticated {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
+    Some(code)
 }
 
 /// The kinds of answers that are no problem.
@@ -313,6 +342,17 @@ pub(crate) fn bytes(media_type: HeaderValue, bytes: Bytes) -> Response {
 pub(crate) fn stream(media_type: HeaderValue, body: Body) -> Response {
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, media_type);
+    response
+}
+
+/// An answer as it was given before. A status that is none would be a defect of whoever kept it.
+pub(crate) fn kept(status: u16, kept_headers: &HeaderBlock, body: Bytes) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let pair = |(name, value): (&str, &[u8])| {
+        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value).ok()?))
+    };
+    response.headers_mut().extend(kept_headers.iter().filter_map(pair));
     response
 }
 

@@ -10,6 +10,7 @@
 //! Read first: [`sequencer`] and [`signing`].
 
 pub mod error;
+mod figures;
 pub mod fsck;
 pub mod key_folder;
 pub mod last_head;
@@ -23,6 +24,7 @@ mod tiles;
 mod tree;
 
 pub use error::AttestationError;
+pub use figures::LogFigures;
 pub use fsck::Finding;
 pub use key_folder::KeyFolder;
 pub use last_head::{LastHead, LastHeadFile};

@@ -15,6 +15,7 @@ use kapsel_store::error::with_sources;
 use kapsel_verification::SignedCheckpoint;
 
 use crate::error::AttestationError;
+use crate::figures::{FigureBoard, LogFigures};
 use crate::last_head::LastHead;
 use crate::signer::{KeyRing, LogSigner};
 use crate::tiles::Edge;
@@ -102,6 +103,7 @@ pub struct Sequencer {
     settings: SequencerSettings,
     held: tokio::sync::Mutex<Held>,
     alarm: Mutex<Option<String>>,
+    figures: FigureBoard,
 }
 
 /// What is known from the last step. All of it can be read again.
@@ -120,12 +122,18 @@ struct Held {
 impl Sequencer {
     /// A sequencer of one log.
     pub fn new(deps: SequencerDeps, settings: SequencerSettings) -> Self {
-        Sequencer { deps, settings, held: tokio::sync::Mutex::default(), alarm: Mutex::default() }
+        let (held, alarm) = (tokio::sync::Mutex::default(), Mutex::default());
+        Sequencer { deps, settings, held, alarm, figures: FigureBoard::new() }
     }
 
     /// Why the log stands still, if it does and somebody has to see to it.
     pub fn alarm(&self) -> Option<String> {
         self.alarm.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How the log stood at the last look.
+    pub fn figures(&self) -> LogFigures {
+        self.figures.read()
     }
 
     /// Takes what waits into the tree, and signs and publishes a head when it is time.
@@ -153,6 +161,7 @@ impl Sequencer {
         let SequencerDeps { store, log_id, .. } = &self.deps;
         let waiting = store.leaves_pending(*log_id, self.settings.batch_max).await?;
         let log = store.log_get(*log_id).await?;
+        self.figures.seen(&log, waiting.len());
         let is_published = log.published.is_some_and(|(size, _)| size == log.size);
         if waiting.is_empty() && is_published {
             self.follow(&log, held).await?;
@@ -166,6 +175,7 @@ impl Sequencer {
         };
         let mut report = RunReport { role: Role::Leader, ..RunReport::default() };
         self.integrate_all(&mut log, waiting, held, &mut report).await?;
+        self.figures.seen(&log, if report.has_more { self.settings.batch_max } else { 0 });
         report.published = self.publish(&log, &signers, held).await?;
         Ok(report)
     }
@@ -212,6 +222,7 @@ impl Sequencer {
                 return Ok(());
             }
             report.integrated += count;
+            self.figures.integrated(count);
             report.has_more = count == self.settings.batch_max;
             if !report.has_more || batch >= self.settings.batches_max {
                 return Ok(());
@@ -265,6 +276,9 @@ impl Sequencer {
             return Ok(None);
         }
         let last = store.head_latest(log.id).await?;
+        if let Some(head) = &last {
+            self.figures.head(head.size, head.signed_at);
+        }
         // Heads are timed to the second, so this is up to a second early; that is as good. Where the clock was ahead when
         // the last one was signed, nobody waits for that time to come; then the own last one counts.
         let is_recent = |time: Timestamp| time <= now && now < time + self.settings.publish_interval;
@@ -293,6 +307,7 @@ impl Sequencer {
         let size = head.size;
         let is_published = store.head_publish_if_current(log.epoch, head).await?;
         if is_published {
+            self.figures.head(size, now);
             held.published_at = Some(now);
         }
         Ok(is_published.then_some(size))
@@ -321,9 +336,10 @@ impl Sequencer {
                 return Ok(());
             }
         }
-        if let Some(Head { checkpoint, size, .. }) = store.head_latest(log.id).await?
+        if let Some(Head { checkpoint, size, signed_at, .. }) = store.head_latest(log.id).await?
             && size == published
         {
+            self.figures.head(size, signed_at);
             let signed = SignedCheckpoint::parse(checkpoint.as_bytes())?;
             signing::check_continues(&**store, log, signed.checkpoint()).await?;
             last_head.remember(&checkpoint).await.map_err(AttestationError::LastHead)?;

@@ -110,7 +110,68 @@ impl FromStr for FailureKind {
     }
 }
 
+/// What came of a request, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OutcomeClass {
+    /// A whole answer with a status of 2xx.
+    Delivered,
+    /// One with 3xx.
+    Redirect,
+    /// One with 4xx.
+    ClientError,
+    /// One with 5xx.
+    ServerError,
+    /// One with another status.
+    UnknownStatus,
+    /// No whole answer came.
+    Failure(FailureKind),
+}
+
+impl OutcomeClass {
+    /// Every class.
+    pub const ALL: [OutcomeClass; 12] = [
+        OutcomeClass::Delivered,
+        OutcomeClass::Redirect,
+        OutcomeClass::ClientError,
+        OutcomeClass::ServerError,
+        OutcomeClass::UnknownStatus,
+        OutcomeClass::Failure(FailureKind::Connection),
+        OutcomeClass::Failure(FailureKind::Timeout),
+        OutcomeClass::Failure(FailureKind::Dns),
+        OutcomeClass::Failure(FailureKind::Tls),
+        OutcomeClass::Failure(FailureKind::Blocked),
+        OutcomeClass::Failure(FailureKind::Protocol),
+        OutcomeClass::Failure(FailureKind::Internal),
+    ];
+
+    /// The word for it, in leaves and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            OutcomeClass::Delivered => "delivered",
+            OutcomeClass::Redirect => "redirect",
+            OutcomeClass::ClientError => "client_error",
+            OutcomeClass::ServerError => "server_error",
+            OutcomeClass::UnknownStatus => "unknown_status",
+            OutcomeClass::Failure(kind) => kind.as_str(),
+        }
+    }
+}
+
 impl Outcome {
+    /// Which class it belongs to.
+    pub fn class(&self) -> OutcomeClass {
+        match self {
+            Outcome::Response(head) => match head.status {
+                200..300 => OutcomeClass::Delivered,
+                300..400 => OutcomeClass::Redirect,
+                400..500 => OutcomeClass::ClientError,
+                500..600 => OutcomeClass::ServerError,
+                _ => OutcomeClass::UnknownStatus,
+            },
+            Outcome::Failure { kind, .. } => OutcomeClass::Failure(*kind),
+        }
+    }
+
     /// The HTTP status, if one was received.
     pub fn status(&self) -> Option<u16> {
         self.head().map(|head| head.status)

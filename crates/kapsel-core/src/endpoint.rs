@@ -75,6 +75,9 @@ pub struct EndpointConfig {
     /// How many requests may be begun in a time; `None` for as many as are there.
     #[serde(default)]
     pub rate_limit: Option<RateLimit>,
+    /// How many webhooks are taken in in a time; `None` for as many as come.
+    #[serde(default)]
+    pub ingest_rate_limit: Option<RateLimit>,
     /// When its circuit opens and closes.
     #[serde(default)]
     pub circuit: CircuitPolicy,

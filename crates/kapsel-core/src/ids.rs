@@ -90,6 +90,12 @@ macro_rules! id {
                 let high = u128::from(millis & 0xffff_ffff_ffff) << 80;
                 $name(Uuid::from_u128(high | (0x7000 | u128::from(fraction)) << 64 | 0x8000_0000_0000_0000))
             }
+
+            /// When it was made, to the millisecond.
+            pub fn made_at(&self) -> Timestamp {
+                // 48 bits fit into any of these numbers.
+                Timestamp::from_unix_millis(i64::try_from(self.0.as_u128() >> 80).unwrap_or(i64::MAX))
+            }
         }
 
         impl From<Uuid> for $name {
@@ -301,6 +307,7 @@ mod tests {
             let time = Timestamp::from_unix_micros(micros);
             let id: EventId = ids.next(time);
             prop_assert!(EventId::lower_bound(time) <= id);
+            prop_assert_eq!(id.made_at().unix_millis(), time.unix_millis());
             let later = Timestamp::from_unix_micros(micros + 1_000);
             prop_assert!(EventId::lower_bound(later) > id);
         }

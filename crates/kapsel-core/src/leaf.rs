@@ -10,7 +10,7 @@ use kapsel_verification::leaf::NUMBER_MAX;
 use kapsel_verification::{AttemptLeaf, Commitments, Hash, commitment, leaf_hash};
 use sha2::{Digest, Sha256};
 
-use crate::attempt::{Attempt, Outcome};
+use crate::attempt::Attempt;
 use crate::ids::LogId;
 
 /// How many random bytes a leaf is made with.
@@ -110,7 +110,7 @@ impl Leaf {
             http_status: attempt.outcome.status(),
             log_id: log_id.to_string(),
             nonce: hex::encode(nonce),
-            outcome: outcome_class(&attempt.outcome).to_owned(),
+            outcome: attempt.outcome.class().as_str().to_owned(),
             started_at: attempt.started_at.to_string(),
             tenant_id: attempt.delivery.tenant_id.to_string(),
             v: kapsel_verification::leaf::LEAF_VERSION,
@@ -126,26 +126,12 @@ pub fn response_sha256(body: &[u8]) -> String {
     hex::encode(Sha256::digest(body))
 }
 
-/// The word for an outcome in a leaf.
-fn outcome_class(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Response(head) => match head.status {
-            200..300 => AttemptLeaf::DELIVERED,
-            300..400 => "redirect",
-            400..500 => "client_error",
-            500..600 => "server_error",
-            _ => "unknown_status",
-        },
-        Outcome::Failure { kind, .. } => kind.as_str(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::attempt::{FailureKind, ResponseHead};
+    use crate::attempt::{FailureKind, Outcome, ResponseHead};
     use crate::delivery::DeliveryRef;
     use crate::ids::{AttemptId, DeliveryId, EndpointId, EventId, TenantId};
     use crate::time::Timestamp;
@@ -204,15 +190,12 @@ mod tests {
     #[test]
     fn only_a_whole_answer_of_2xx_is_called_delivered() {
         for status in 0..1_000 {
-            assert_eq!(
-                outcome_class(&answer(status)) == AttemptLeaf::DELIVERED,
-                (200..300).contains(&status),
-                "{status}"
-            );
+            let is_delivered = answer(status).class().as_str() == AttemptLeaf::DELIVERED;
+            assert_eq!(is_delivered, (200..300).contains(&status), "{status}");
         }
         for kind in FailureKind::ALL.iter().copied() {
             let head = Some(ResponseHead { status: 200, ..ResponseHead::default() });
-            let class = outcome_class(&Outcome::Failure { kind, detail: String::new(), head });
+            let class = Outcome::Failure { kind, detail: String::new(), head }.class().as_str();
             assert_eq!(class, kind.as_str());
             assert_ne!(class, AttemptLeaf::DELIVERED);
         }

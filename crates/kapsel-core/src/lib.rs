@@ -2,8 +2,8 @@
 //! something about them.
 //!
 //! **Is:** values and pure functions. Retry delays, `Retry-After`, the settlement of an attempt, circuit breakers, rate
-//! limits, signature schemes in and out, idempotency keys, header rules, the destination address policy, tenants
-//! with their limits, keys of the API, error codes. Time and chance come in
+//! limits, signature schemes in and out, idempotency keys, header rules, traces, the destination address policy, tenants
+//! with their limits, keys of the API, sealing of secrets, error codes. Time and chance come in
 //! through the [`Clock`] and [`Entropy`] ports; their system implementations in [`time`] and [`entropy`] are the only
 //! places of the product that touch the system clock and the random number generator.
 //!
@@ -34,9 +34,10 @@ pub mod settlement;
 pub mod signature;
 pub mod tenant;
 pub mod time;
+pub mod trace;
 
 pub use api_key::{ApiKey, KeyPrefix, KeySecret, Scope, Scopes};
-pub use attempt::{Attempt, FailureKind, Outcome, ResponseHead};
+pub use attempt::{Attempt, FailureKind, Outcome, OutcomeClass, ResponseHead};
 pub use circuit::{Circuit, CircuitPolicy, CircuitState};
 pub use delivery::{DeliveryRef, DeliveryState, EventStatus, FinalReason, Lease, LeaseToken};
 pub use destination::{AddressPolicy, BlockedAddress, DestinationUrl};
@@ -57,3 +58,4 @@ pub use retry::RetryPolicy;
 pub use seal::{MasterKey, SealContext, Sealer};
 pub use tenant::{Tenant, TenantConfig, TenantLimits, TenantStatus, Tier};
 pub use time::{Clock, SystemClock, Timestamp};
+pub use trace::{EventTrace, Tracer};

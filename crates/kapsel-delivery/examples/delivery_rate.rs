@@ -50,6 +50,7 @@ async fn measure(is_handoff: bool, count: usize, endpoint_count: usize) {
         entropy,
         instance: ids.next(clock.now()),
         log_id: ids.next(clock.now()),
+        tracer: Arc::new(kapsel_core::trace::NoTracer),
     };
     let dispatcher = Arc::new(Dispatcher::new(deps, DeliverySettings::default()));
     dispatcher.load().await.unwrap();

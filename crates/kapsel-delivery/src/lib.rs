@@ -20,13 +20,12 @@ pub mod replay;
 pub mod request;
 pub mod retention;
 pub mod settings;
-pub mod traceparent;
 pub mod transport;
 
 mod backoff;
 mod unwind;
 
-pub use dispatch::{Deps, Dispatcher, DrainReport, RunOnce};
+pub use dispatch::{Deps, Dispatcher, DrainReport, RunOnce, Workers};
 pub use erasure::{ErasureReport, ErasureRunner};
 pub use janitor::{Janitor, JanitorReport};
 pub use network::{HttpSettings, HttpTransport};

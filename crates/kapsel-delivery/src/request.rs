@@ -3,10 +3,10 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use kapsel_core::headers::{connection_options, custom_header_refusal, forwarded_name};
 use kapsel_core::signature::OutboundSigner;
+use kapsel_core::trace::{self, TraceParent};
 use kapsel_core::{Endpoint, Event, Timestamp};
 use secrecy::ExposeSecret;
 
-use crate::traceparent::TraceParent;
 use crate::transport::OutboundRequest;
 
 /// The event's id, the same on all attempts (Standard Webhooks 1.0.0).
@@ -22,7 +22,7 @@ pub const DELIVERY_ATTEMPT: HeaderName = HeaderName::from_static("x-kapsel-deliv
 /// When Kapsel received the event, RFC 3339 in UTC with milliseconds.
 pub const ORIGINAL_TIMESTAMP: HeaderName = HeaderName::from_static("x-kapsel-original-timestamp");
 /// The place in the trace (W3C Trace Context).
-pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub const TRACEPARENT: HeaderName = HeaderName::from_static(trace::TRACEPARENT);
 
 /// What a request is built from.
 pub struct Inputs<'a> {
@@ -40,8 +40,8 @@ pub struct Inputs<'a> {
     pub denied_headers: &'a [String],
     /// The `User-Agent`.
     pub user_agent: &'a HeaderValue,
-    /// 24 random bytes for the ids of the trace and of the span.
-    pub random: [u8; 24],
+    /// The trace of the event, with the span that this attempt is.
+    pub trace: TraceParent,
 }
 
 /// Builds the request of one attempt: the headers of the event that may travel on, over them the endpoint's own ones,
@@ -96,8 +96,6 @@ fn add_custom(endpoint: &Endpoint, headers: &mut HeaderMap) {
 fn write_own(inputs: &Inputs<'_>, headers: &mut HeaderMap) {
     let event = inputs.event;
     let id = event.id.to_string();
-    let incoming_trace = event.headers.get_single_str("traceparent");
-    let trace = TraceParent::continued(incoming_trace, inputs.random);
     let signature = inputs.signer.sign(&id, inputs.at, &event.body);
 
     write(headers, WEBHOOK_ID, &id);
@@ -110,7 +108,7 @@ fn write_own(inputs: &Inputs<'_>, headers: &mut HeaderMap) {
     }
     headers.insert(DELIVERY_ATTEMPT, HeaderValue::from(inputs.attempt_number));
     write(headers, ORIGINAL_TIMESTAMP, &event.received_at.to_string());
-    write(headers, TRACEPARENT, &trace.to_string());
+    write(headers, TRACEPARENT, &inputs.trace.to_string());
     headers.insert(USER_AGENT, inputs.user_agent.clone());
 }
 
@@ -173,7 +171,7 @@ mod tests {
                 at: self.at,
                 denied_headers: &self.denied,
                 user_agent: &HeaderValue::from_static("Kapsel/1.2.3"),
-                random: [0xab; 24],
+                trace: TraceParent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-abababababababab-01").unwrap(),
             })
         }
 

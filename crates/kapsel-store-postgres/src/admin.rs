@@ -5,11 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use kapsel_core::{Endpoint, EndpointId, Event, EventId, Sealer, TenantId, Timestamp};
 use kapsel_store::{
-    AdminStore, ChangeSeq, EndpointChange, EventDetail, EventFilter, EventSummary, StoreError, sealing,
+    AdminStore, ChangeSeq, EndpointChange, EventDetail, EventFilter, EventSummary, QueueUsage, StoreError, sealing,
 };
 
 use crate::error::Failure;
 use crate::events::{self, Cursor};
+use crate::replays::stored_count;
 use crate::rows::{self, StoredId, get, id, stored, stored_status};
 use crate::session::Session;
 use crate::settle::next_change;
@@ -128,6 +129,15 @@ impl AdminStore for PostgresStore {
                 return Ok(found);
             }
         }
+    }
+
+    async fn queue_usage(&self, tenant_id: TenantId, rows_max: u64) -> Result<QueueUsage, StoreError> {
+        let look = |session: Arc<Session>| async move {
+            let row = session.query_opt(&sql::QUEUE_USAGE, &[&tenant_id.stored(), &stored_count(rows_max)]).await?;
+            let row = row.ok_or(StoreError::NotFound)?;
+            Ok(QueueUsage { deliveries: rows::size(&row, 0)?, bytes: rows::size(&row, 1)? })
+        };
+        self.in_tenant(tenant_id, look).await
     }
 
     async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError> {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kapsel_core::{DeliveryRef, EndpointId, FinalReason, InstanceId, Lease, Timestamp};
-use kapsel_store::{ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneScan, Settled, Settlement, StoreError};
+use kapsel_store::{
+    ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneScan, QueueLook, Settled, Settlement, StoreError,
+};
 use uuid::Uuid;
 
 use crate::attestation::LOG_NAME;
@@ -46,6 +48,19 @@ impl DeliveryStore for PostgresStore {
             Ok(scan)
         };
         self.claim().with(scan).await
+    }
+
+    async fn queue_look(&self, rows_max: usize) -> Result<QueueLook, StoreError> {
+        let tenants_max = i32::try_from(QueueLook::TENANTS_MAX).unwrap_or(i32::MAX);
+        let look = |session: Arc<Session>| async move {
+            let counted = session.query(&sql::QUEUE_COUNT, &[&stored(rows_max)]).await?;
+            let oldest = session.query(&sql::QUEUE_OLDEST, &[&tenants_max]).await?;
+            let queued = counted.first().map_or(Ok(0), |row| rows::size(row, 0))?;
+            let oldest = oldest.first().map(|row| id(row, 0)).transpose()?;
+            Ok(QueueLook { queued: usize::try_from(queued).unwrap_or(rows_max), oldest })
+        };
+        // On the connection that nobody who delivers waits for.
+        self.upkeep().with(look).await
     }
 
     async fn delivery_claim_due(

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use kapsel_store::StoreError;
+use kapsel_store::{PoolUse, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::connector::{Connector, Purpose};
@@ -51,6 +51,12 @@ impl Pool {
         };
         let result = tokio::time::timeout(self.time_max, all).await;
         Ok(result.unwrap_or(Err(Failure::TimedOut(self.time_max)))?)
+    }
+
+    /// How many connections it may have, and how many are lent.
+    pub(crate) fn use_now(&self, name: &'static str) -> PoolUse {
+        let busy = self.size.saturating_sub(self.permits.available_permits());
+        PoolUse { name, size: self.size, busy }
     }
 
     async fn lend(self: &Arc<Self>) -> Result<Lent, Failure> {

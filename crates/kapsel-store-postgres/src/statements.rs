@@ -177,9 +177,11 @@ statements! {
     Tenant OUTCOMES_OF_EVENT = "outcomes_of_event" (UUID, UUID_ARRAY) -> (UUID, UUID, UUID, TEXT);
     System PARTITION_LIST = "partition_list" (TEXT) -> (TEXT);
     System PULSE_BEAT = "pulse_beat" () -> ();
+    System QUEUE_COUNT = "queue_count" (INT8) -> (INT8);
     Tenant QUEUE_END_OF_EVENTS = "queue_end_of_events" (UUID, UUID_ARRAY, TEXT, INT8) -> ();
     Tenant QUEUE_LOCK_OF_EVENTS = "queue_lock_of_events" (UUID, UUID_ARRAY) -> (UUID);
     Tenant QUEUE_OF_EVENT = "queue_of_event" (UUID, UUID_ARRAY) -> (UUID, UUID, UUID, INT8, BOOL, INT4, BOOL);
+    System QUEUE_OLDEST = "queue_oldest" (INT4) -> (UUID);
     Tenant QUEUE_PUT_IF_IDLE = "queue_put_if_idle" (UUID, UUID, UUID, UUID, INT8, INT4, INT8) -> (UUID);
     Tenant QUEUE_PUT_MANY_IF_IDLE = "queue_put_many_if_idle"
         (UUID, UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT4_ARRAY, INT8_ARRAY, INT8) -> (UUID);
@@ -187,6 +189,7 @@ statements! {
     System QUEUE_RELEASE_CLAIM = "queue_release_claim" (INT8, INT8, INT8) -> ();
     System QUEUE_RELEASE_IF_LEASED = "queue_release_if_leased"
         (UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8) -> ();
+    Tenant QUEUE_USAGE = "queue_usage" (UUID, INT8) -> (INT8, INT8);
     Tenant REPLAY_ADVANCE = "replay_advance" (UUID, UUID, UUID, INT8, INT8, INT8, INT8, TEXT, INT8) -> ();
     System REPLAY_DUE = "replay_due" (INT8) ->
         (UUID, UUID, UUID, TEXT, INT8, INT8, UUID, UUID, INT8, TEXT, INT8, BOOL, INT8, INT8, INT8, INT8, INT8, INT8, INT8);
@@ -200,9 +203,20 @@ statements! {
     Tenant REPLAY_LOCK = "replay_lock" (UUID, UUID) ->
         (UUID, UUID, UUID, TEXT, INT8, INT8, UUID, UUID, INT8, TEXT, INT8, BOOL, INT8, INT8, INT8, INT8, INT8, INT8, INT8);
     Tenant REPLAY_SET_STATE = "replay_set_state" (UUID, UUID, TEXT, INT8) -> ();
+    Tenant REPLY_DELETE_OF_TENANT = "reply_delete_of_tenant" (UUID) -> ();
+    Tenant REPLY_INSERT = "reply_insert" (UUID, BYTEA, BYTEA, INT8, INT8, INT8) -> ();
+    Tenant REPLY_KEEP_IF_CLAIMED = "reply_keep_if_claimed" (UUID, BYTEA, INT8, INT4, BYTEA, BYTEA) -> ();
+    Tenant REPLY_PRUNE = "reply_prune" (UUID, INT8, INT8) -> ();
+    Tenant REPLY_READ = "reply_read" (UUID, BYTEA) -> (BYTEA, INT8, INT8, INT4, BYTEA, BYTEA);
+    Tenant REPLY_RELEASE_IF_CLAIMED = "reply_release_if_claimed" (UUID, BYTEA, INT8) -> ();
+    Tenant REPLY_RENEW = "reply_renew" (UUID, BYTEA, BYTEA, INT8, INT8, INT8) -> ();
     Tenant RETENTION_ATTEMPT_EVENTS = "retention_attempt_events" (UUID, UUID, UUID, INT8) -> (UUID);
     System SECRETS_LIST = "secrets_list" (UUID, INT8) -> (UUID, UUID, BYTEA);
     Tenant SECRETS_REPLACE_IF_SAME = "secrets_replace_if_same" (UUID, UUID, BYTEA, BYTEA) -> ();
+    System STATISTICS_ADD = "statistics_add"
+        (INT8, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY, INT8_ARRAY) -> ();
+    Tenant STATISTICS_LIST = "statistics_list" (UUID, UUID, INT8, INT8) -> (INT8, INT8, INT8, INT8, INT8, INT8);
+    System STATISTICS_PRUNE = "statistics_prune" (INT8, INT8) -> ();
     System TENANT_CHANGES = "tenant_changes" (INT8, INT8) -> (UUID, TEXT, TEXT, INT8, INT8, INT8, INT8);
     System TENANT_DELETE = "tenant_delete" (UUID, INT8, INT8) -> ();
     System TENANT_GET = "tenant_get" (UUID) -> (UUID, TEXT, TEXT, INT8, INT8, INT8, INT8);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kapsel_core::{Entropy, Sealer, TenantId, Timestamp};
-use kapsel_store::{Retention, StoreError};
+use kapsel_store::{PoolUse, Retention, StoreError};
 
 use crate::connector::{Connector, Purpose};
 use crate::error::Failure;
@@ -104,6 +104,14 @@ impl PostgresStore {
 
     pub(crate) fn sealer(&self) -> &Sealer {
         &self.0.sealer
+    }
+
+    /// How busy its connections are. Purposes that share connections are told as `work`.
+    pub fn pools(&self) -> Vec<PoolUse> {
+        let Inner { ingest, settle, claim, work, upkeep, api, .. } = &*self.0;
+        let own = [("ingest", ingest), ("settle", settle), ("claim", claim), ("upkeep", upkeep), ("api", api)];
+        let own = own.into_iter().filter(|(_, pool)| !Arc::ptr_eq(pool, work));
+        own.chain([("work", work)]).map(|(name, pool)| pool.use_now(name)).collect()
     }
 
     pub(crate) fn ingest(&self) -> &Arc<Pool> {

@@ -90,6 +90,7 @@ impl TenantStore for PostgresStore {
             let endpoints = session.execute(&sql::ENDPOINT_DELETE_OF_TENANT, &[&id, &now, &seq]).await?;
             session.execute(&sql::ENDPOINT_CHANGE_SKIP, &[&stored_version(endpoints)]).await?;
             session.execute(&sql::API_KEY_DELETE_OF_TENANT, &[&id]).await?;
+            session.execute(&sql::REPLY_DELETE_OF_TENANT, &[&id]).await?;
             Ok(())
         };
         self.in_change(delete).await

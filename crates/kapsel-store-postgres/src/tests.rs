@@ -16,7 +16,7 @@ use crate::statements::{ALL, Scope};
 use crate::store::PostgresStore;
 
 /// Tables whose rows belong to tenants.
-const TENANT_TABLES: [&str; 11] = [
+const TENANT_TABLES: [&str; 13] = [
     "endpoints",
     "events",
     "event_bodies",
@@ -28,6 +28,8 @@ const TENANT_TABLES: [&str; 11] = [
     "log_leaves",
     "erasures",
     "api_keys",
+    "api_replies",
+    "endpoint_statistics",
 ];
 
 /// A connection to a database with the schema in it.
@@ -141,8 +143,8 @@ fn asks_for_the_tenant(words: &[String], alias: &str, table: &str) -> bool {
     });
     let insert = words.windows(3).any(|three| three[0] == "into" && three[1] == table);
     let is_first_value = words.windows(2).any(|two| two[0] == "values" && two[1] == "$1");
-    let is_first_column =
-        words.iter().position(|word| word == "tenant_id") < words.iter().position(|word| word == "id");
+    let place = |name: &str| words.iter().position(|word| word == name);
+    let is_first_column = place("tenant_id").is_some_and(|first| place("id").is_none_or(|id| first < id));
     condition || (insert && is_first_value && is_first_column)
 }
 
@@ -197,6 +199,7 @@ fn modules_that_serve_the_api_use_statements_of_a_tenant() {
         include_str!("events.rs"),
         include_str!("replay_step.rs"),
         include_str!("replays.rs"),
+        include_str!("replies.rs"),
         include_str!("status.rs"),
     ];
     let used = modules.iter().flat_map(|text| text.split("sql::").skip(1));

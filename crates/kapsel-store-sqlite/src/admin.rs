@@ -3,14 +3,15 @@
 use async_trait::async_trait;
 use kapsel_core::{Endpoint, EndpointId, Event, EventId, Sealer, TenantId, Timestamp};
 use kapsel_store::{
-    AdminStore, ChangeSeq, EndpointChange, EventDetail, EventFilter, EventSummary, StatusSet, StoreError, sealing,
+    AdminStore, ChangeSeq, EndpointChange, EventDetail, EventFilter, EventSummary, QueueUsage, StatusSet, StoreError,
+    sealing,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::Failure;
 use crate::events::{self, Cursor};
 use crate::job::{Kind, Weight};
-use crate::rows::{self, corrupt, id, stored, stored_status};
+use crate::rows::{self, corrupt, count, id, stored, stored_count, stored_status};
 use crate::statements as sql;
 use crate::store::SqliteStore;
 
@@ -137,6 +138,16 @@ impl AdminStore for SqliteStore {
                 return Ok(found);
             }
         }
+    }
+
+    async fn queue_usage(&self, tenant_id: TenantId, rows_max: u64) -> Result<QueueUsage, StoreError> {
+        let look = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached(sql::QUEUE_USAGE)?;
+            let mut rows = statement.query(params![tenant_id.as_bytes(), stored_count(rows_max)])?;
+            let row = rows.next()?.ok_or(StoreError::NotFound)?;
+            Ok(QueueUsage { deliveries: count(row, 0)?, bytes: count(row, 1)? })
+        };
+        self.readers().read(look).await
     }
 
     async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError> {

@@ -8,7 +8,9 @@ use kapsel_core::{
     Attempt, AttemptId, DeliveryRef, EndpointId, Event, FinalReason, InstanceId, Leaf, LeafSecret, Lease, Outcome,
     ResponseHead, TenantId, Timestamp,
 };
-use kapsel_store::{ClaimRequest, ClaimedDelivery, DeliveryStore, LaneScan, Settled, Settlement, StoreError};
+use kapsel_store::{
+    ClaimRequest, ClaimedDelivery, DeliveryStore, LaneScan, QueueLook, Settled, Settlement, StoreError,
+};
 use rusqlite::{Connection, params};
 
 use crate::attestation::release_leases;
@@ -33,6 +35,10 @@ impl DeliveryStore for SqliteStore {
         limit: usize,
     ) -> Result<LaneScan, StoreError> {
         self.readers().read(move |connection| lanes::scan(connection, now, viewer, after, limit)).await
+    }
+
+    async fn queue_look(&self, rows_max: usize) -> Result<QueueLook, StoreError> {
+        self.readers().read(move |connection| lanes::look(connection, rows_max)).await
     }
 
     async fn delivery_claim_due(

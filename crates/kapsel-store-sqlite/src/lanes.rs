@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use kapsel_core::{EndpointId, InstanceId, TenantId, Timestamp};
-use kapsel_store::{Lane, LaneScan};
+use kapsel_core::{EndpointId, EventId, InstanceId, TenantId, Timestamp};
+use kapsel_store::{Lane, LaneScan, QueueLook};
 use rusqlite::{Connection, params};
 
 use crate::error::Failure;
-use crate::rows::{StoredId, corrupt, id, time, time_opt};
+use crate::rows::{StoredId, corrupt, id, stored, time, time_opt};
 use crate::statements as sql;
 
 /// A lane with its head.
@@ -80,6 +80,27 @@ pub(crate) fn scan(
         if scan.due.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     Ok(scan)
+}
+
+/// What is queued in all lanes together, as far as `rows_max` entries of an index tell.
+pub(crate) fn look(connection: &Connection, rows_max: usize) -> Result<QueueLook, Failure> {
+    let mut look = QueueLook::default();
+    // Empty bytes come before every id.
+    let mut behind: Vec<u8> = Vec::new();
+    let mut entries = connection.prepare_cached(sql::QUEUE_ENTRIES)?;
+    let mut rows = entries.query(params![behind, stored(rows_max)])?;
+    while rows.next()?.is_some() {
+        look.queued += 1;
+    }
+    let mut next = connection.prepare_cached(sql::QUEUE_OLDEST_NEXT)?;
+    for _ in 0..QueueLook::TENANTS_MAX {
+        let mut rows = next.query(params![behind])?;
+        let Some(row) = rows.next()? else { break };
+        let (tenant_id, event_id): (TenantId, EventId) = (id(row, 0)?, id(row, 1)?);
+        look.oldest = Some(look.oldest.map_or(event_id, |oldest| oldest.min(event_id)));
+        behind = tenant_id.as_bytes().to_vec();
+    }
+    Ok(look)
 }
 
 /// The lanes whose endpoint was deleted.

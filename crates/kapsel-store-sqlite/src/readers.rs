@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kapsel_store::StoreError;
+use kapsel_store::{PoolUse, StoreError};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
@@ -58,6 +58,12 @@ impl Readers {
         };
         let result = tokio::task::spawn_blocking(read).await;
         Ok(result.map_err(|error| StoreError::unavailable("a read was broken off", error))??)
+    }
+
+    /// How many connections there may be, and how many are reading.
+    pub(crate) fn use_now(&self) -> PoolUse {
+        let size = usize::try_from(self.connections_max).unwrap_or(1);
+        PoolUse { name: "readers", size, busy: size.saturating_sub(self.permits.available_permits()) }
     }
 
     fn read_now<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, Failure> {

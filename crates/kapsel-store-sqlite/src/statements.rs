@@ -140,14 +140,17 @@ statements! {
     Tenant OUTCOMES_OF_EVENT = "outcomes_of_event" (2) -> (BLOB, BLOB, TEXT);
     System PULSE_BEAT = "pulse_beat" (0) -> ();
     Tenant QUEUE_DELETE = "queue_delete" (4) -> ();
+    System QUEUE_ENTRIES = "queue_entries" (2) -> (EXPRESSION);
     System QUEUE_FINISH_IF_LEASED = "queue_finish_if_leased" (4) -> ();
     Tenant QUEUE_INSERT = "queue_insert" (9) -> ();
     System QUEUE_LEASE = "queue_lease" (6) -> ();
     Tenant QUEUE_OF_EVENT = "queue_of_event" (2) -> (BLOB, BLOB, INTEGER, EXPRESSION, INTEGER, EXPRESSION);
+    System QUEUE_OLDEST_NEXT = "queue_oldest_next" (1) -> (BLOB, BLOB);
     System QUEUE_RELEASE_ALL = "queue_release_all" (2) -> ();
     System QUEUE_RELEASE_CLAIM = "queue_release_claim" (3) -> ();
     System QUEUE_RELEASE_IF_LEASED = "queue_release_if_leased" (5) -> ();
     System QUEUE_RETRY_IF_LEASED = "queue_retry_if_leased" (5) -> ();
+    Tenant QUEUE_USAGE = "queue_usage" (2) -> (EXPRESSION, EXPRESSION);
     Tenant REPLAY_ADVANCE = "replay_advance" (9) -> ();
     System REPLAY_DUE = "replay_due" (1) ->
         (BLOB, BLOB, BLOB, TEXT, INTEGER, INTEGER, BLOB, BLOB, INTEGER, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER,
@@ -160,6 +163,13 @@ statements! {
         (BLOB, BLOB, BLOB, TEXT, INTEGER, INTEGER, BLOB, BLOB, INTEGER, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER,
         INTEGER, INTEGER, INTEGER, INTEGER);
     Tenant REPLAY_SET_STATE = "replay_set_state" (4) -> ();
+    Tenant REPLY_DELETE_OF_TENANT = "reply_delete_of_tenant" (1) -> ();
+    Tenant REPLY_INSERT = "reply_insert" (6) -> ();
+    Tenant REPLY_KEEP_IF_CLAIMED = "reply_keep_if_claimed" (6) -> ();
+    Tenant REPLY_PRUNE = "reply_prune" (3) -> ();
+    Tenant REPLY_READ = "reply_read" (2) -> (BLOB, INTEGER, INTEGER, INTEGER, BLOB, BLOB);
+    Tenant REPLY_RELEASE_IF_CLAIMED = "reply_release_if_claimed" (3) -> ();
+    Tenant REPLY_RENEW = "reply_renew" (6) -> ();
     Tenant RETENTION_ATTEMPT_EVENTS = "retention_attempt_events" (4) -> (BLOB);
     System SECRETS_LIST = "secrets_list" (2) -> (BLOB, BLOB, BLOB);
     Tenant SECRETS_REPLACE_IF_SAME = "secrets_replace_if_same" (4) -> ();
@@ -171,6 +181,9 @@ statements! {
     System SPOOL_REMOVE = "spool_remove" (1) -> (INTEGER);
     System SPOOL_TOTALS_ADD = "spool_totals_add" (2) -> (INTEGER, INTEGER, INTEGER);
     System SPOOL_TOTALS_READ = "spool_totals_read" (0) -> (INTEGER, INTEGER, INTEGER);
+    System STATISTICS_ADD = "statistics_add" (8) -> ();
+    Tenant STATISTICS_LIST = "statistics_list" (4) -> (INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER);
+    System STATISTICS_PRUNE = "statistics_prune" (2) -> ();
     System TENANT_CHANGES = "tenant_changes" (2) -> (BLOB, TEXT, TEXT, INTEGER, INTEGER, INTEGER, INTEGER);
     System TENANT_DELETE = "tenant_delete" (2) -> ();
     System TENANT_GET = "tenant_get" (1) -> (BLOB, TEXT, TEXT, INTEGER, INTEGER, INTEGER, INTEGER);

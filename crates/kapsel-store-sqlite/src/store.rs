@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kapsel_core::Sealer;
+use kapsel_store::PoolUse;
 
 use crate::connection::WriterSource;
 use crate::folder::DataFolder;
@@ -100,6 +101,11 @@ impl SqliteStore {
 
     pub(crate) fn sealer(&self) -> &Sealer {
         &self.0.sealer
+    }
+
+    /// How busy its connections are; the one that writes is left aside, because it always is while there is work.
+    pub fn pools(&self) -> Vec<PoolUse> {
+        vec![self.0.readers.use_now()]
     }
 
     pub(crate) fn writer(&self) -> &Writer {

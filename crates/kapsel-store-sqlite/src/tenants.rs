@@ -76,6 +76,7 @@ impl TenantStore for SqliteStore {
             connection.prepare_cached(sql::CIRCUIT_DELETE_OF_TENANT)?.execute([id])?;
             connection.prepare_cached(sql::ENDPOINT_DELETE_OF_TENANT)?.execute(params![id, now])?;
             connection.prepare_cached(sql::API_KEY_DELETE_OF_TENANT)?.execute([id])?;
+            connection.prepare_cached(sql::REPLY_DELETE_OF_TENANT)?.execute([id])?;
             Ok(())
         };
         self.writer().write(Kind::MayRefuse, Weight::ROW, delete).await

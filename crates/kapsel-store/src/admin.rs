@@ -217,6 +217,15 @@ impl EventFilter {
     }
 }
 
+/// What a tenant has queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueueUsage {
+    /// Deliveries that are queued, or as many as were looked at.
+    pub deliveries: u64,
+    /// The bodies of their events, in bytes.
+    pub bytes: u64,
+}
+
 /// The management side of a store.
 #[async_trait]
 pub trait AdminStore: Send + Sync {
@@ -293,6 +302,13 @@ pub trait AdminStore: Send + Sync {
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<EventSummary>, StoreError>;
+
+    /// What a tenant has queued, as far as a look at `rows_max` rows tells. It costs as much as there are rows up to there,
+    /// so it is not for every request.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn queue_usage(&self, tenant_id: TenantId, rows_max: u64) -> Result<QueueUsage, StoreError>;
 
     /// One event as it came in, body and all.
     ///

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kapsel_core::settlement::Decision;
-use kapsel_core::{Attempt, DeliveryRef, EndpointId, Event, InstanceId, Leaf, Lease, TenantId, Timestamp};
+use kapsel_core::{Attempt, DeliveryRef, EndpointId, Event, EventId, InstanceId, Leaf, Lease, TenantId, Timestamp};
 
 use crate::error::StoreError;
 
@@ -29,6 +29,21 @@ pub struct LaneScan {
     /// When the first of the scanned lanes that are not due becomes so. The ends of running leases are left aside: most
     /// deliveries are settled long before, and to watch over the ends of all would cost something for each.
     pub next_due_at: Option<Timestamp>,
+}
+
+/// What a bounded look over the queue found, for those who watch it. What is under a lease counts too: it is queued until
+/// it is settled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueLook {
+    /// Deliveries that are queued, or as many as were looked at.
+    pub queued: usize,
+    /// The oldest event that is queued, of the first [`QueueLook::TENANTS_MAX`] tenants with any.
+    pub oldest: Option<EventId>,
+}
+
+impl QueueLook {
+    /// Of how many tenants the oldest event is looked up, one seek in an index each.
+    pub const TENANTS_MAX: usize = 1_000;
 }
 
 /// How many deliveries to take from one lane.
@@ -115,6 +130,12 @@ pub trait DeliveryStore: Send + Sync {
         after: Option<EndpointId>,
         limit: usize,
     ) -> Result<LaneScan, StoreError>;
+
+    /// Looks at the queue as a whole, at `rows_max` entries of an index and no further, whatever is due and whoever owns it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn queue_look(&self, rows_max: usize) -> Result<QueueLook, StoreError>;
 
     /// Claims deliveries that are due, lane by lane in the order of the request, the longest due first within each lane
     /// (by id where that is equal), and puts them under the lease. A delivery under a lease is due again when the lease

@@ -10,12 +10,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use kapsel_core::signature::{OutboundSigner, Verifier};
-use kapsel_core::{Endpoint, EndpointId, EndpointStatus};
+use kapsel_core::{Endpoint, EndpointId, EndpointStatus, TenantId};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::admin::{AdminStore, ChangeSeq};
 use crate::error::StoreError;
+use crate::traffic::{EndpointTraffic, Traffic};
 
 const PAGE: usize = 1_000;
 
@@ -33,10 +34,12 @@ pub struct ActiveEndpoint {
     pub verifier: Option<Verifier>,
     /// Signs what goes out. `None` if a stored key is damaged: such an endpoint is not delivered to.
     pub signer: Option<OutboundSigner>,
+    /// Counts what comes in and goes out. It outlives changes of the endpoint.
+    pub traffic: Arc<EndpointTraffic>,
 }
 
 impl ActiveEndpoint {
-    fn new(endpoint: Endpoint) -> Self {
+    fn new(endpoint: Endpoint, traffic: Arc<EndpointTraffic>) -> Self {
         let verifier = Verifier::new(&endpoint.config.verification, &endpoint.secrets.verification);
         let signer = OutboundSigner::new(&endpoint.secrets.signing);
         if let Err(error) = &verifier {
@@ -45,7 +48,7 @@ impl ActiveEndpoint {
         if let Err(error) = &signer {
             tracing::error!(endpoint_id = %endpoint.id, %error, "stored signing key cannot be used");
         }
-        ActiveEndpoint { endpoint, verifier: verifier.ok(), signer: signer.ok() }
+        ActiveEndpoint { endpoint, verifier: verifier.ok(), signer: signer.ok(), traffic }
     }
 
     /// Whether it takes part.
@@ -58,6 +61,7 @@ impl ActiveEndpoint {
 pub struct EndpointDirectory {
     store: Arc<dyn AdminStore>,
     endpoints: RwLock<HashMap<EndpointId, Arc<ActiveEndpoint>>>,
+    traffic: Arc<Traffic>,
     /// Held during a refresh, so that two of them cannot apply changes out of order.
     read_up_to: Mutex<ChangeSeq>,
     /// Refreshes that were begun because an id was unknown.
@@ -86,6 +90,7 @@ impl EndpointDirectory {
         let directory = EndpointDirectory {
             store,
             endpoints: RwLock::default(),
+            traffic: Arc::default(),
             read_up_to: Mutex::new(ChangeSeq::default()),
             misses_begun: AtomicU64::new(0),
             misses: Mutex::default(),
@@ -109,7 +114,10 @@ impl EndpointDirectory {
                     *read_up_to = change.seq;
                     continue;
                 }
-                let active = change.endpoint.map(|endpoint| Arc::new(ActiveEndpoint::new(*endpoint)));
+                let active = change.endpoint.map(|endpoint| {
+                    let traffic = self.traffic_of(change.id, endpoint.tenant_id);
+                    Arc::new(ActiveEndpoint::new(*endpoint, traffic))
+                });
                 let mut endpoints = self.endpoints.write().unwrap_or_else(PoisonError::into_inner);
                 match active {
                     Some(active) => endpoints.insert(change.id, active),
@@ -121,6 +129,23 @@ impl EndpointDirectory {
                 return Ok(());
             }
         }
+    }
+
+    /// The counters of an endpoint: those that it has, or new ones.
+    fn traffic_of(&self, id: EndpointId, tenant_id: TenantId) -> Arc<EndpointTraffic> {
+        let known = self.get(id).map(|active| Arc::clone(&active.traffic));
+        known.unwrap_or_else(|| Arc::new(self.traffic.of_endpoint(id, tenant_id)))
+    }
+
+    /// How many endpoints a tenant has. Looks at all there are.
+    pub fn count_of(&self, tenant_id: TenantId) -> usize {
+        let endpoints = self.endpoints.read().unwrap_or_else(PoisonError::into_inner);
+        endpoints.values().filter(|active| active.endpoint.tenant_id == tenant_id).count()
+    }
+
+    /// What came in and went out so far.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
     }
 
     /// The endpoint `id` as [`get`](Self::get) finds it. If it is unknown, the changes are read first: another instance

@@ -1,11 +1,12 @@
 //! The storage contract of Kapsel: what an engine must be able to do, in which units, and with which errors.
 //!
 //! **Is:** traits cut by who uses them, [`IngestStore`], [`DeliveryStore`], [`CircuitStore`], [`AdminStore`],
-//! [`TenantStore`], [`ReplayStore`], [`RetentionStore`], [`ErasureStore`], [`AttestationStore`] and their sum
+//! [`TenantStore`], [`ReplayStore`], [`RetentionStore`], [`ErasureStore`], [`ReplyStore`], [`StatisticsStore`],
+//! [`AttestationStore`] and their sum
 //! [`Store`]; the values that go in and come out; the [`EndpointDirectory`] and the
 //! [`TenantDirectory`] that keep endpoints and tenants ready in memory;
 //! the [`Handoff`] through which a freshly stored delivery reaches the local dispatcher; the local [`spool`] in front of
-//! a store that can be away; the in-memory engine; and the contract suite that every engine passes (`contract`, behind
+//! a store that can be away; what is counted of each endpoint ([`traffic`]); the in-memory engine; and the contract suite that every engine passes (`contract`, behind
 //! the feature `contract-suite`).
 //!
 //! **Is not:** it names no SQL type and no driver, opens no file and no socket, and reads no clock: `now` is always a
@@ -25,35 +26,45 @@ pub mod error;
 pub mod handoff;
 pub mod ingest;
 pub mod memory;
+pub mod pool_use;
 pub mod replay;
+pub mod reply;
 pub mod retention;
 pub mod schema;
 pub mod sealing;
 pub mod spool;
 pub mod standing;
+pub mod statistics;
 pub mod tenant;
 pub mod tenant_directory;
+pub mod traffic;
 
 pub use admin::{
     AdminStore, Candidates, ChangeSeq, DeliveryDetail, EndpointChange, EventDetail, EventFilter, EventSummary,
-    StatusSet,
+    QueueUsage, StatusSet,
 };
 pub use attestation::AttestationStore;
 pub use circuit::{CircuitStore, StoredCircuit};
-pub use delivery::{ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneQuota, LaneScan, Settled, Settlement};
+pub use delivery::{
+    ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneQuota, LaneScan, QueueLook, Settled, Settlement,
+};
 pub use directory::{ActiveEndpoint, EndpointDirectory};
 pub use erasure::{DueErasures, Erasure, ErasureLook, ErasureStep, ErasureStore, ErasureSubject};
 pub use error::StoreError;
 pub use handoff::{Handoff, Slot};
 pub use ingest::{IngestStore, Ingested, NewDelivery, NewEvent};
 pub use memory::MemoryStore;
+pub use pool_use::PoolUse;
 pub use replay::{
     DueReplays, EventRange, Replay, ReplayCount, ReplayFilter, ReplayPage, ReplayScan, ReplayStep, ReplayStore,
 };
+pub use reply::{KeptReply, ReplyClaim, ReplyState, ReplyStore};
 pub use retention::{RetainedKind, Retention, RetentionPage, RetentionStep, RetentionStore};
 pub use spool::{SpoolDrain, SpoolGauge, SpoolSettings, SpoolState, SpoolStatus, SpoolStore, SpooledStore};
+pub use statistics::{Hour, Statistics, StatisticsChange, StatisticsStore};
 pub use tenant::{TenantChange, TenantStore};
 pub use tenant_directory::{ActiveTenant, TenantDirectory};
+pub use traffic::{EndpointTraffic, IngestResult, Traffic, TrafficCount};
 
 /// Everything that an engine does.
 pub trait Store:
@@ -63,6 +74,8 @@ pub trait Store:
     + AdminStore
     + TenantStore
     + ReplayStore
+    + ReplyStore
+    + StatisticsStore
     + RetentionStore
     + ErasureStore
     + AttestationStore
@@ -76,6 +89,8 @@ impl<T> Store for T where
         + AdminStore
         + TenantStore
         + ReplayStore
+        + ReplyStore
+        + StatisticsStore
         + RetentionStore
         + ErasureStore
         + AttestationStore

@@ -15,8 +15,9 @@ use kapsel_core::{
 };
 use kapsel_store::{
     AdminStore, ChangeSeq, CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, DueReplays, EndpointChange,
-    EventDetail, EventFilter, EventSummary, IngestStore, Ingested, LaneScan, MemoryStore, NewEvent, Replay, ReplayPage,
-    ReplayScan, ReplayStep, ReplayStore, Settled, Settlement, StoreError, StoredCircuit,
+    EventDetail, EventFilter, EventSummary, IngestStore, Ingested, LaneScan, MemoryStore, NewEvent, QueueLook,
+    QueueUsage, Replay, ReplayPage, ReplayScan, ReplayStep, ReplayStore, Settled, Settlement, StoreError,
+    StoredCircuit,
 };
 use test_harness::SeededEntropy;
 
@@ -178,6 +179,10 @@ impl DeliveryStore for FaultyStore {
         limit: usize,
     ) -> Result<LaneScan, StoreError> {
         self.under_fate("lane scan", self.inner.lane_scan(now, viewer, after, limit)).await
+    }
+
+    async fn queue_look(&self, rows_max: usize) -> Result<QueueLook, StoreError> {
+        self.inner.queue_look(rows_max).await
     }
 
     async fn delivery_claim_due(
@@ -422,6 +427,10 @@ impl AdminStore for FaultyStore {
         now: Timestamp,
     ) -> Result<Vec<EventSummary>, StoreError> {
         self.under_fate("list of events", self.inner.event_list(tenant_id, filter, limit, now)).await
+    }
+
+    async fn queue_usage(&self, tenant_id: TenantId, rows_max: u64) -> Result<QueueUsage, StoreError> {
+        self.under_fate("look at a queue", self.inner.queue_usage(tenant_id, rows_max)).await
     }
 
     async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError> {

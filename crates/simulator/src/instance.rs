@@ -187,6 +187,7 @@ impl Instance {
                 entropy: Arc::clone(&entropy),
                 instance: id,
                 log_id: LOG_ID,
+                tracer: Arc::new(kapsel_core::trace::NoTracer),
             };
             let settings = DeliverySettings { in_flight_max, ..DeliverySettings::default() };
             let dispatcher = Arc::new(Dispatcher::new(deps, settings));

@@ -72,6 +72,7 @@ impl EndpointBuilder {
                 timeout_seconds: TIMEOUT_SECONDS_DEFAULT,
                 max_in_flight: MAX_IN_FLIGHT_DEFAULT,
                 rate_limit: None,
+                ingest_rate_limit: None,
                 circuit: CircuitPolicy::default(),
                 disable_after_seconds: Some(DISABLE_AFTER_SECONDS_DEFAULT),
             },

@@ -46,14 +46,14 @@ impl Deref for Cluster {
 }
 
 /// A database that only one test uses. Clusters block; so each call goes to a thread that may.
-struct Database {
+pub struct Database {
     cluster: Cluster,
     name: String,
 }
 
 impl Database {
     /// A database of the cluster that tests share.
-    async fn shared() -> Database {
+    pub async fn shared() -> Database {
         Database::create(|| Cluster::Shared(postgres::shared())).await
     }
 
@@ -72,7 +72,7 @@ impl Database {
         tokio::task::spawn_blocking(create).await.unwrap()
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         self.cluster.url(&self.name)
     }
 

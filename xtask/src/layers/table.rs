@@ -105,9 +105,27 @@ const RESERVED: &[Reserved] = &[
         reason: "HTTP is spoken at the edge and by the transport",
     },
     Reserved {
-        names: &[HYPER_UTIL_CLIENT, "reqwest", "ureq", "hickory-resolver", "hickory-client"],
+        names: &[HYPER_UTIL_CLIENT, "hyper-rustls", "reqwest", "ureq", "hickory-resolver", "hickory-client"],
         owners: &["kapsel-delivery", "kapsel"],
-        reason: "only delivery's transport opens sockets to the outside, behind its address guard",
+        reason: "only delivery's transport opens sockets to destinations, behind its address guard; the program itself opens \
+                 one to the collector that its operator names (src/telemetry/otlp/collector.rs)",
+    },
+    Reserved {
+        names: &["metrics"],
+        owners: &["kapsel-delivery", "kapsel-attestation", "kapsel-api", "kapsel"],
+        reason: "pure crates and stores are measured from outside",
+    },
+    Reserved {
+        names: &[
+            "metrics-exporter-prometheus",
+            "opentelemetry",
+            "opentelemetry-http",
+            "opentelemetry-otlp",
+            "opentelemetry_sdk",
+            "tracing-opentelemetry",
+        ],
+        owners: &["kapsel"],
+        reason: "where metrics and traces go is the program's affair; the others have a facade and a port",
     },
     Reserved {
         names: &[

@@ -14,7 +14,7 @@ use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use http::uri::Authority;
 use kapsel_core::api_key::InvalidKey;
-use kapsel_core::{ApiKey, ApiKeyId, ErrorCode, KeySecret, Scope, TenantId, TenantStatus};
+use kapsel_core::{ApiKey, ApiKeyId, ErrorCode, KeySecret, Scope, Scopes, TenantId, TenantStatus};
 use kapsel_store::StoreError;
 use kapsel_store::error::with_sources;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -23,6 +23,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::Shared;
 use crate::problem::Problem;
+use crate::request_log::Notes;
 
 /// The operator's key, as far as it is needed to recognise it.
 pub(crate) struct OperatorKey {
@@ -96,27 +97,77 @@ impl<R: Right> FromRequestParts<Arc<Shared>> for Principal<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
+        let caller = Caller::of(parts, shared).await?;
+        caller.check_right::<R>()?;
+        let Caller { tenant_id, is_named, key_id, .. } = caller;
+        Ok(Principal { tenant_id, is_named, key_id, right: PhantomData })
+    }
+}
+
+/// Who sends a request, whatever for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    /// Whose endpoints and events the request is about.
+    pub(crate) tenant_id: TenantId,
+    is_named: bool,
+    /// The key, unless it is the operator's.
+    key_id: Option<ApiKeyId>,
+    /// What its key may do; the operator may do everything.
+    scopes: Option<Scopes>,
+}
+
+impl Caller {
+    /// Looks at the request's key, the first time that somebody asks.
+    pub(crate) async fn of(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
+        if let Some(known) = parts.extensions.get::<Caller>() {
+            return Ok(*known);
+        }
+        let caller = Caller::identify(parts, shared).await?;
+        if let Some(notes) = Notes::of(&parts.extensions) {
+            notes.tenant(caller.tenant_id);
+        }
+        parts.extensions.insert(caller);
+        Ok(caller)
+    }
+
+    async fn identify(parts: &Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
         check_host(parts, &shared.settings.allowed_hosts)?;
         let claimed = bearer(parts).ok_or_else(|| {
             unauthenticated("the API key is missing; send it as: Authorization: Bearer <key>".to_owned())
         })?;
         let named = named_tenant(parts)?;
-        let (tenant_id, key_id) = if shared.operator_key.is(claimed) {
-            (tenant_for_operator(shared, named).await?, None)
-        } else {
-            let key = live_key(shared, claimed).await?;
-            if named.is_some_and(|named| named != key.tenant_id) {
-                return Err(Problem::new(
-                    ErrorCode::Forbidden,
-                    "the key belongs to another tenant than Kapsel-Tenant says",
-                ));
+        if shared.operator_key.is(claimed) {
+            let tenant_id = tenant_for_operator(shared, named).await?;
+            return Ok(Caller { tenant_id, is_named: named.is_some(), key_id: None, scopes: None });
+        }
+        let key = live_key(shared, claimed).await?;
+        if named.is_some_and(|named| named != key.tenant_id) {
+            let message = "the key belongs to another tenant than Kapsel-Tenant says";
+            return Err(Problem::new(ErrorCode::Forbidden, message));
+        }
+        check_rate(shared, key.tenant_id)?;
+        note_use(shared, &key);
+        Ok(Caller { tenant_id: key.tenant_id, is_named: true, key_id: Some(key.id), scopes: Some(key.scopes) })
+    }
+
+    /// What its key may do, in words.
+    pub(crate) fn rights(&self) -> String {
+        self.scopes.map_or_else(|| "operator".to_owned(), Scopes::to_stored)
+    }
+
+    fn check_right<R: Right>(&self) -> Result<(), Problem> {
+        let Some(held) = self.scopes else { return Ok(()) };
+        if R::SCOPES.iter().any(|scope| held.contains(*scope)) {
+            return Ok(());
+        }
+        let message = match R::SCOPES {
+            [] => "this is for the operator alone".to_owned(),
+            scopes => {
+                let scopes: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+                format!("the API key lacks the scope for this: {}", scopes.join(" or "))
             }
-            check_scopes::<R>(&key)?;
-            note_use(shared, &key);
-            (key.tenant_id, Some(key.id))
         };
-        let is_named = named.is_some() || tenant_id != TenantId::DEFAULT;
-        Ok(Principal { tenant_id, is_named, key_id, right: PhantomData })
+        Err(Problem::new(ErrorCode::Forbidden, message))
     }
 }
 
@@ -173,18 +224,12 @@ async fn live_key(shared: &Shared, claimed: &[u8]) -> Result<ApiKey, Problem> {
     }
 }
 
-fn check_scopes<R: Right>(key: &ApiKey) -> Result<(), Problem> {
-    if R::SCOPES.iter().any(|scope| key.scopes.contains(*scope)) {
-        return Ok(());
-    }
-    let message = match R::SCOPES {
-        [] => "this is for the operator alone".to_owned(),
-        scopes => {
-            let scopes: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
-            format!("the API key lacks the scope for this: {}", scopes.join(" or "))
-        }
-    };
-    Err(Problem::new(ErrorCode::Forbidden, message))
+/// The operator is not limited: whoever runs the server has to get in when a tenant does not let up.
+fn check_rate(shared: &Shared, tenant_id: TenantId) -> Result<(), Problem> {
+    let tenant = shared.tenants.get(tenant_id);
+    let limit = tenant.and_then(|active| active.limits.api_rate);
+    let checked = limit.map_or(Ok(()), |limit| shared.api_rates.check(tenant_id, &limit));
+    checked.map_err(|exceeded| Problem::rate_limited(exceeded, "the management API"))
 }
 
 /// Beside the request: nobody waits for it, and nothing depends on it.

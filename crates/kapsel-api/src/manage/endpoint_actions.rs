@@ -21,7 +21,7 @@ use super::fields::{Object, Problems};
 use super::json_body::read_json_if_any;
 use super::path_id;
 use crate::Shared;
-use crate::ingest::handler::{Checked, store};
+use crate::ingest::accept::{Checked, store};
 use crate::problem::{self, Problem};
 
 /// How long a replaced secret signs beside its successor, unless it is said: a day, within which every destination should
@@ -146,7 +146,9 @@ pub(crate) async fn test(
     charge
         .grow(checked.body.len())
         .map_err(|_| Problem::new(ErrorCode::QueueFull, "too much is waiting to be stored"))?;
-    let (event_id, _) = store(&shared, &active, checked, now, charge).await?;
+    let accepted = store(&shared, &active, checked, now, charge).await?;
+    active.traffic.ingested(accepted.result);
+    let event_id = accepted.event_id;
     let event = shared.store.event_get(principal.tenant_id, event_id, shared.clock.now()).await?;
     Ok(problem::accepted(&format!("/v1/events/{event_id}"), &EventView::from(event)))
 }
@@ -155,7 +157,7 @@ pub(crate) async fn test(
 fn made_up(payload: &Value) -> Result<Checked, Problem> {
     let body = serde_json::to_vec(payload).map(Bytes::from);
     let body = body.map_err(|error| Problem::internal(format!("a test event does not serialise: {error}")))?;
-    let headers = [("content-type", &b"application/json"[..]), ("x-kapsel-test", b"true")];
+    let headers = [("content-type", &b"application/json"[..])];
     Ok(Checked {
         headers: HeaderBlock::from_pairs(headers),
         body_sha256: Sha256::digest(&body).into(),

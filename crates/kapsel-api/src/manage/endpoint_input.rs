@@ -28,6 +28,7 @@ const FIELDS: &[&str] = &[
     "timeout_seconds",
     "max_in_flight",
     "rate_limit",
+    "ingest_rate_limit",
     "circuit",
     "disable_after_seconds",
     "headers",
@@ -85,6 +86,7 @@ fn read_root(
     let timeout_seconds = root.whole("timeout_seconds", 1..=TIMEOUT_SECONDS_MAX);
     let max_in_flight = root.whole("max_in_flight", 1..=MAX_IN_FLIGHT_MAX);
     let rate_limit = limits_input::rate_limit(root, "rate_limit", problems);
+    let ingest_rate_limit = limits_input::rate_limit(root, "ingest_rate_limit", problems);
     let circuit = limits_input::circuit(root, problems);
     let disable_after_seconds = limits_input::disable_after_seconds(root);
     let headers = secret_input::headers(root, problems, present_secrets);
@@ -103,6 +105,7 @@ fn read_root(
             timeout_seconds: timeout_seconds.unwrap_or(TIMEOUT_SECONDS_DEFAULT),
             max_in_flight: max_in_flight.unwrap_or(MAX_IN_FLIGHT_DEFAULT),
             rate_limit,
+            ingest_rate_limit,
             circuit: circuit?,
             disable_after_seconds,
         },

@@ -42,6 +42,7 @@ fn as_input(config: &EndpointConfig) -> Result<Map<String, Value>, Problem> {
         timeout_seconds,
         max_in_flight,
         rate_limit,
+        ingest_rate_limit,
         circuit,
         disable_after_seconds,
     } = config;
@@ -56,6 +57,7 @@ fn as_input(config: &EndpointConfig) -> Result<Map<String, Value>, Problem> {
         "timeout_seconds": timeout_seconds,
         "max_in_flight": max_in_flight,
         "rate_limit": rate_limit,
+        "ingest_rate_limit": ingest_rate_limit,
         "circuit": circuit,
         "disable_after_seconds": disable_after_seconds,
     });

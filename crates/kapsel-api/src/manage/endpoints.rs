@@ -34,6 +34,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let (parts, body) = read_json(&shared, request).await?;
     let Draft { config, secrets, .. } = endpoint_input::read(&body, None, &context(&shared))?;
+    check_count(&shared, principal.tenant_id)?;
     let now = shared.clock.now();
     let endpoint = Endpoint {
         id: shared.ids.next(now),
@@ -182,6 +183,18 @@ pub(super) async fn update(
         }
     }
     Err(Problem::new(ErrorCode::StateConflict, "the endpoint is being changed by others; try again"))
+}
+
+/// Whether the tenant may have one more endpoint, as far as is known here.
+fn check_count(shared: &Shared, tenant_id: TenantId) -> Result<(), Problem> {
+    let limit = shared.tenants.get(tenant_id).and_then(|active| active.limits.endpoints_max);
+    match limit {
+        Some(max) if shared.directory.count_of(tenant_id) >= max as usize => {
+            let message = format!("the tenant may have {max} endpoints and has them");
+            Err(Problem::new(ErrorCode::LimitReached, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The endpoint that `body` makes of `present`.

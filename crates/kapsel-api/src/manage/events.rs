@@ -140,6 +140,6 @@ fn status_set(word: &str) -> Option<StatusSet> {
 }
 
 /// An RFC 3339 time. A plus sign that was not escaped has become a space on the way; nothing else can be meant by it.
-fn time(text: &str) -> Option<Timestamp> {
+pub(super) fn time(text: &str) -> Option<Timestamp> {
     text.replace(' ', "+").parse().ok()
 }

@@ -16,18 +16,19 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Reads a JSON body, whatever media type it claims.
 pub(super) async fn read_json(shared: &Shared, request: Request) -> Result<(Parts, Value), Problem> {
-    let (parts, bytes) = read(shared, request).await?;
+    let (parts, bytes) = read_bytes(shared, request).await?;
     Ok((parts, parse(&bytes)?))
 }
 
 /// The same where there need not be a body: without one, it is an empty object.
 pub(super) async fn read_json_if_any(shared: &Shared, request: Request) -> Result<(Parts, Value), Problem> {
-    let (parts, bytes) = read(shared, request).await?;
+    let (parts, bytes) = read_bytes(shared, request).await?;
     let body = if bytes.is_empty() { Value::Object(Map::new()) } else { parse(&bytes)? };
     Ok((parts, body))
 }
 
-async fn read(shared: &Shared, request: Request) -> Result<(Parts, bytes::Bytes), Problem> {
+/// Reads the bytes of a body, within the limits of size and time.
+pub(super) async fn read_bytes(shared: &Shared, request: Request) -> Result<(Parts, bytes::Bytes), Problem> {
     let (parts, mut body) = request.into_parts();
     let mut charge = shared.budget.charge();
     match body::read(&mut body, BODY_BYTES_MAX, BODY_TIME_MAX, &mut charge).await {

@@ -27,7 +27,9 @@ pub(crate) mod query;
 mod replay_input;
 mod replay_view;
 mod replays;
+pub(crate) mod replies;
 mod secret_input;
+mod statistics;
 mod tenant_input;
 mod tenant_view;
 mod tenants;
@@ -56,6 +58,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
             "/v1/endpoints/{id}",
             get(endpoints::show).put(endpoints::replace).patch(endpoints::change).delete(endpoints::delete),
         )
+        .route("/v1/endpoints/{id}/stats", get(statistics::show))
         .route("/v1/endpoints/{id}/enable", post(endpoint_actions::enable))
         .route("/v1/endpoints/{id}/disable", post(endpoint_actions::disable))
         .route("/v1/endpoints/{id}/reset-circuit", post(endpoint_actions::reset_circuit))

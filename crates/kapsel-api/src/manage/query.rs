@@ -63,6 +63,12 @@ impl Query {
         value
     }
 
+    /// Notes a problem with a parameter and shows what was given.
+    pub(crate) fn refuse(&self, name: &str, problem: &str) {
+        let given = self.text(name).map_or(Value::Null, |text| Value::String(text.to_owned()));
+        self.problems.add_given(name, problem, &given);
+    }
+
     /// Notes that a parameter has to be there. One that is there and cannot be read has been noted already.
     pub(crate) fn missing(&self, name: &str) {
         if self.text(name).is_none() {

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use kapsel_store::{SpoolState, SpoolStatus};
+use tokio::sync::Mutex;
 
 use crate::Shared;
+use crate::problem::Problem;
 
 const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
@@ -18,14 +20,35 @@ const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0
 pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let store_is_up = shared.store_check.is_up().await;
     let spool = shared.spool.as_ref().map(|gauge| gauge.spool_status());
-    let mut response = Response::new(Body::from(render(
-        store_is_up,
-        shared.store.alarms().len(),
-        (shared.log_alarm)().is_some(),
-        spool.as_ref(),
-    )));
+    let mut page = render(store_is_up, shared.store.alarms().len(), (shared.log_alarm)().is_some(), spool.as_ref());
+    match shared.figures.collect().await {
+        Ok(figures) => page.push_str(&figures),
+        Err(problem) => return problem.into_response(),
+    }
+    let mut response = Response::new(Body::from(page));
     response.headers_mut().insert(CONTENT_TYPE, TEXT_FORMAT);
     response
+}
+
+/// What the rest of the program has to say.
+pub(crate) struct Figures {
+    make: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Everybody may ask without a key. However many do, they take one thread and no more.
+    turn: Mutex<()>,
+}
+
+impl Figures {
+    pub(crate) fn new(make: Arc<dyn Fn() -> String + Send + Sync>) -> Self {
+        Figures { make, turn: Mutex::default() }
+    }
+
+    async fn collect(&self) -> Result<String, Problem> {
+        let _turn = self.turn.lock().await;
+        let make = Arc::clone(&self.make);
+        // With many endpoints it takes milliseconds, in which this thread would serve nobody else.
+        let made = tokio::task::spawn_blocking(move || make()).await;
+        made.map_err(|error| Problem::internal(format!("collecting the figures failed: {error}")))
+    }
 }
 
 fn render(store_is_up: bool, alarms: usize, log_stands_still: bool, spool: Option<&SpoolStatus>) -> String {

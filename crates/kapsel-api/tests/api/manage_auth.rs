@@ -12,6 +12,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("PUT", "/v1/endpoints/ep_01h455vb4pex5vsknk084sn02q"),
     ("PATCH", "/v1/endpoints/ep_01h455vb4pex5vsknk084sn02q"),
     ("DELETE", "/v1/endpoints/ep_01h455vb4pex5vsknk084sn02q"),
+    ("GET", "/v1/endpoints/ep_01h455vb4pex5vsknk084sn02q/stats"),
     ("POST", "/v1/endpoints/ep_01h455vb4pex5vsknk084sn02q/enable"),
     ("POST", "/v1/endpoints/ep_01h455vb4pex5vsknk084sn02q/disable"),
     ("POST", "/v1/endpoints/ep_01h455vb4pex5vsknk084sn02q/reset-circuit"),

@@ -52,6 +52,7 @@ async fn a_new_endpoint_is_shown_whole_and_takes_webhooks_in_at_once() {
         "timeout_seconds": 30,
         "max_in_flight": 64,
         "rate_limit": null,
+        "ingest_rate_limit": null,
         "circuit": {
             "consecutive_failures": 5, "failure_percent": 50, "window_requests": 10, "open_seconds": 30,
             "open_seconds_max": 600, "probes": 2, "successes": 3,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kapsel_attestation::sequencer::Role;
-use kapsel_attestation::{Proof, RunReport, SequencerSettings};
+use kapsel_attestation::{LogFigures, Proof, RunReport, SequencerSettings};
 use kapsel_store::AttestationStore as _;
 use kapsel_store::StoreError;
 use kapsel_store::attestation::LeafName;
@@ -148,4 +148,34 @@ async fn every_attempt_is_proved_offline_and_every_head_continues_every_older_on
     assert_eq!(prover.tile(edge, 61).await.unwrap().unwrap().hashes.len(), 61 * 32);
     assert_eq!(prover.tile(edge, 7).await.unwrap().unwrap().hashes.len(), 7 * 32);
     assert_eq!(prover.tile(edge, 62).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_figures_say_how_the_log_stands() {
+    let world = World::new().await;
+    let settings =
+        SequencerSettings { publish_interval: Duration::from_secs(60), batch_max: 3, batches_max: 1, ..settings() };
+    let sequencer = world.scripted(&Script::smooth(), &[key(1)], settings);
+    assert_eq!(sequencer.figures(), LogFigures::default());
+    world.settle(2).await;
+    sequencer.run_once().await.unwrap();
+    let signed_at = Some(world.now());
+    let figures = LogFigures { tree_size: 2, published_size: 2, waiting: 0, head_signed_at: signed_at };
+    assert_eq!(sequencer.figures(), figures);
+
+    // The next head has to wait, and so does what is more than a batch.
+    world.settle(5).await;
+    sequencer.run_once().await.unwrap();
+    assert_eq!(sequencer.figures(), LogFigures { tree_size: 5, waiting: 3, ..figures });
+    sequencer.run_once().await.unwrap();
+    assert_eq!(sequencer.figures(), LogFigures { tree_size: 7, ..figures });
+
+    // Another instance, which adds nothing, sees the same.
+    let follower = world.sequencer();
+    world.pass_seconds(60);
+    sequencer.run_once().await.unwrap();
+    follower.run_once().await.unwrap();
+    assert_eq!(follower.figures(), sequencer.figures());
+    assert_eq!(follower.figures().published_size, 7);
+    assert!(follower.figures().head_signed_at > signed_at);
 }

@@ -217,7 +217,10 @@ impl IdempotencyPolicy {
 }
 
 /// The key that the sender gave explicitly, if any.
-fn explicit_key(headers: &HeaderBlock) -> Result<Option<&str>, InvalidIdempotencyKey> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn explicit_key(headers: &HeaderBlock) -> Result<Option<&str>, InvalidIdempotencyKey> {
     let mut values = EXPLICIT_HEADERS.iter().flat_map(|name| headers.get_all(name));
     let Some(key) = values.next() else { return Ok(None) };
     if values.any(|other| other != key) {

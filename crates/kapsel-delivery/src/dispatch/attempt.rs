@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use kapsel_core::circuit::{Report, Signal, Ticket};
 use kapsel_core::settlement::{self, Decision};
-use kapsel_core::{Attempt, AttemptId, DeliveryRef, FailureKind, Leaf, Outcome, Timestamp, leaf};
+use kapsel_core::{Attempt, AttemptId, DeliveryRef, Event, EventTrace, FailureKind, Leaf, Outcome, Timestamp, leaf};
 use kapsel_store::{ActiveEndpoint, ClaimedDelivery, Settlement};
 use tokio::time::Instant;
 
 use super::Shared;
 use super::gate::Permit;
 use super::settle::Finished;
+use super::traced::Traced;
 use crate::request;
 use crate::unwind;
 
@@ -55,8 +56,10 @@ async fn work(shared: &Shared, claimed: &ClaimedDelivery, begun: Begun, permit: 
         return release(claimed, "the circuit was opened meanwhile");
     }
     permit.begin();
-    let mut random = [0; 24];
+    let mut random = [0; 8];
     shared.deps.entropy.fill(&mut random);
+    let tracer = &*shared.deps.tracer;
+    let traced = Traced::new(tracer, &claimed.event, random);
     let request = request::build(&request::Inputs {
         event: &claimed.event,
         endpoint: &active.endpoint,
@@ -65,7 +68,7 @@ async fn work(shared: &Shared, claimed: &ClaimedDelivery, begun: Begun, permit: 
         at: begun.at,
         denied_headers: &shared.denied_headers,
         user_agent: &shared.user_agent,
-        random,
+        trace: traced.header(tracer),
     });
     let deadline = begun.instant + limit;
     let sent = tokio::time::timeout_at(deadline + TRANSPORT_GRACE, shared.deps.transport.send(request, deadline)).await;
@@ -74,7 +77,7 @@ async fn work(shared: &Shared, claimed: &ClaimedDelivery, begun: Begun, permit: 
         detail: "the time limit passed, and the transport did not notice".to_owned(),
         head: None,
     });
-    conclude(shared, claimed, &active, begun, permit.ticket(), outcome)
+    conclude(shared, claimed, &active, begun, permit.ticket(), outcome, Some(traced))
 }
 
 fn deliverable(shared: &Shared, claimed: &ClaimedDelivery) -> Option<Arc<ActiveEndpoint>> {
@@ -98,9 +101,12 @@ fn conclude(
     begun: Begun,
     ticket: Ticket,
     outcome: Outcome,
+    traced: Option<Traced>,
 ) -> Finished {
     let duration = begun.instant.elapsed();
     let now = shared.deps.clock.now();
+    shared.duration_seconds.record(duration);
+    active.traffic.attempted(outcome.class());
     let config = &active.endpoint.config;
     let report = Report {
         ticket,
@@ -136,11 +142,12 @@ fn conclude(
         duration,
         outcome,
     };
-    log(&attempt, &decision);
+    log(&attempt, &claimed.event, &decision);
+    let settling = traced.and_then(|traced| traced.ended(&*shared.deps.tracer, &attempt, now));
     let mut random = [0; leaf::RANDOM_BYTES];
     shared.deps.entropy.fill(&mut random);
     let leaf = Leaf::of_attempt(&attempt, &claimed.event.body_sha256, shared.deps.log_id, random);
-    Finished::Settle(Box::new(Settlement { lease: claimed.lease, attempt, decision, leaf }))
+    Finished::Settle(Box::new(Settlement { lease: claimed.lease, attempt, decision, leaf }), settling)
 }
 
 /// A defect in Kapsel spends an attempt like any other failure, so that an event which trips it each time ends visibly.
@@ -153,7 +160,7 @@ fn after_panic(shared: &Shared, claimed: &ClaimedDelivery, begun: Begun, ticket:
     match deliverable(shared, claimed) {
         Some(active) => {
             let outcome = settlement::defect("a defect in Kapsel broke the attempt off");
-            conclude(shared, claimed, &active, begun, ticket, outcome)
+            conclude(shared, claimed, &active, begun, ticket, outcome, None)
         }
         None => release(claimed, "the endpoint was deleted or disabled meanwhile"),
     }
@@ -164,23 +171,29 @@ fn release(claimed: &ClaimedDelivery, why: &'static str) -> Finished {
     Finished::Release(claimed.delivery, claimed.lease)
 }
 
-fn log(attempt: &Attempt, decision: &Decision) {
+/// At the level of debugging, failures too: a destination that is down makes one for each event and retry. That it is down
+/// is said once, by its circuit.
+fn log(attempt: &Attempt, event: &Event, decision: &Decision) {
     let delivery = &attempt.delivery;
     match attempt.outcome.error_code() {
         None => tracing::debug!(
             endpoint_id = %delivery.endpoint_id,
             event_id = %delivery.event_id,
             delivery_id = %delivery.id,
+            attempt_id = %attempt.id,
             attempt = attempt.number,
+            trace_id = %EventTrace::of_event(event).trace_id,
             status = attempt.outcome.status(),
             duration = ?attempt.duration,
             "delivered",
         ),
-        Some(error_code) => tracing::info!(
+        Some(error_code) => tracing::debug!(
             endpoint_id = %delivery.endpoint_id,
             event_id = %delivery.event_id,
             delivery_id = %delivery.id,
+            attempt_id = %attempt.id,
             attempt = attempt.number,
+            trace_id = %EventTrace::of_event(event).trace_id,
             status = attempt.outcome.status(),
             %error_code,
             duration = ?attempt.duration,

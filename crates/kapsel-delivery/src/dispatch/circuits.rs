@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use kapsel_core::circuit::{Admission, Breaker, Report, Ticket};
-use kapsel_core::{CircuitPolicy, Clock, EndpointId, Entropy, InstanceId, TenantId, Timestamp};
+use kapsel_core::{CircuitPolicy, CircuitState, Clock, EndpointId, Entropy, InstanceId, TenantId, Timestamp};
 use kapsel_store::{CircuitStore, EndpointDirectory, Lane, StoreError, StoredCircuit};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -301,6 +301,17 @@ impl Circuits {
                 wanting.insert(*endpoint_id);
             }
         }
+    }
+
+    /// Those that are not closed.
+    pub(super) fn not_closed(&self) -> Vec<(EndpointId, CircuitState)> {
+        let now = self.clock.now();
+        let known = self.lock();
+        let state = |(endpoint_id, entry): (&EndpointId, &Entry)| {
+            let circuit = entry.breaker.wants().unwrap_or(*entry.breaker.stored());
+            Some((*endpoint_id, circuit.state_at(now))).filter(|(_, state)| *state != CircuitState::Closed)
+        };
+        known.entries.iter().filter_map(state).collect()
     }
 
     /// Forgets endpoints that are gone.

@@ -20,6 +20,7 @@ mod handoff;
 mod lost_claims;
 mod settle;
 mod sweep;
+mod traced;
 
 use std::future::Future;
 use std::pin::pin;
@@ -28,7 +29,9 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use kapsel_core::circuit::Admission;
-use kapsel_core::{Clock, EndpointId, Entropy, IdGenerator, InstanceId, Lease, LeaseToken, LogId, Timestamp};
+use kapsel_core::{
+    CircuitState, Clock, EndpointId, Entropy, IdGenerator, InstanceId, Lease, LeaseToken, LogId, Timestamp, Tracer,
+};
 use kapsel_store::{
     CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointDirectory, Handoff, Lane, StoreError,
 };
@@ -83,6 +86,8 @@ pub struct Deps {
     pub instance: InstanceId,
     /// The log that attempts go into.
     pub log_id: LogId,
+    /// Takes the spans of attempts.
+    pub tracer: Arc<dyn Tracer>,
 }
 
 /// What one look at the queue did.
@@ -92,6 +97,15 @@ pub struct RunOnce {
     pub claimed: usize,
     /// When the next delivery becomes due, where that is known.
     pub next_due_at: Option<Timestamp>,
+}
+
+/// The places for deliveries under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Workers {
+    /// How many there are.
+    pub size: usize,
+    /// How many are taken, from the reservation until the result is stored.
+    pub busy: usize,
 }
 
 /// How a drain ended.
@@ -120,6 +134,8 @@ struct Shared {
     /// Becomes true when deliveries under way are to be broken off.
     stop: watch::Sender<bool>,
     wake: Notify,
+    /// How long attempts take.
+    duration_seconds: metrics::Histogram,
     /// A slot may be started from a thread outside of the runtime, such as that of a store.
     runtime: Handle,
 }
@@ -150,6 +166,7 @@ impl Dispatcher {
             lost_claims: LostClaims::default(),
             stop: watch::Sender::new(false),
             wake: Notify::new(),
+            duration_seconds: metrics::histogram!("delivery_duration_seconds"),
             runtime,
             deps,
             settings,
@@ -164,6 +181,16 @@ impl Dispatcher {
     /// Those of the store.
     pub async fn load(&self) -> Result<(), StoreError> {
         self.shared.circuits.ensure_loaded().await
+    }
+
+    /// How many deliveries are under way, and how many can be.
+    pub fn workers(&self) -> Workers {
+        Workers { size: self.shared.settings.in_flight_max, busy: self.shared.gate.in_flight() }
+    }
+
+    /// The endpoints whose circuits are not closed, as this instance sees them.
+    pub fn circuits_not_closed(&self) -> Vec<(EndpointId, CircuitState)> {
+        self.shared.circuits.not_closed()
     }
 
     /// Where the ingest side hands fresh deliveries over.

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kapsel_core::{Clock, DeliveryRef, Entropy, Lease};
+use kapsel_core::{Clock, DeliveryRef, Entropy, Lease, Tracer};
 use kapsel_store::{DeliveryStore, EndpointDirectory, Settled, Settlement, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::Deps;
 use super::gate::Permit;
+use super::traced::Settling;
 use crate::backoff::Backoff;
 use crate::unwind;
 
@@ -25,8 +26,8 @@ const WAIT_CAP: Duration = Duration::from_secs(2);
 
 /// How the work on a delivery ended.
 pub(super) enum Finished {
-    /// An attempt was made.
-    Settle(Box<Settlement>),
+    /// An attempt was made. Writing it down may be part of a trace.
+    Settle(Box<Settlement>, Option<Settling>),
     /// None was made, or none that counts: the delivery is given back.
     Release(DeliveryRef, Lease),
 }
@@ -67,6 +68,7 @@ impl SettleQueue {
             directory: Arc::clone(&deps.directory),
             clock: Arc::clone(&deps.clock),
             entropy: Arc::clone(&deps.entropy),
+            tracer: Arc::clone(&deps.tracer),
             written: Arc::clone(&written),
         };
         runtime.spawn(writer.run(inbox));
@@ -88,7 +90,14 @@ struct Writer {
     directory: Arc<EndpointDirectory>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    tracer: Arc<dyn Tracer>,
     written: Arc<Written>,
+}
+
+/// What goes with a result until it is written.
+struct Held {
+    _permit: Permit,
+    settling: Option<Settling>,
 }
 
 /// What one try to write something came to.
@@ -105,29 +114,29 @@ impl Writer {
         let mut gathered = Vec::with_capacity(BATCH_MAX);
         while inbox.recv_many(&mut gathered, BATCH_MAX).await > 0 {
             let mut settlements = Vec::with_capacity(gathered.len());
-            let mut permits = Vec::with_capacity(gathered.len());
+            let mut held = Vec::with_capacity(gathered.len());
             let mut releases = Vec::new();
             for (finished, permit) in gathered.drain(..) {
                 match finished {
-                    Finished::Settle(settlement) => {
+                    Finished::Settle(settlement, settling) => {
                         settlements.push(*settlement);
-                        permits.push(permit);
+                        held.push(Held { _permit: permit, settling });
                     }
                     Finished::Release(delivery, lease) => releases.push((delivery, lease, permit)),
                 }
             }
-            self.settle(settlements, permits).await;
+            self.settle(settlements, held).await;
             self.release(releases).await;
         }
     }
 
     /// Writes settlements until each is stored, stale, or past the end of its lease.
-    async fn settle(&self, settlements: Vec<Settlement>, permits: Vec<Permit>) {
+    async fn settle(&self, settlements: Vec<Settlement>, held: Vec<Held>) {
         let mut backoff = Backoff::new(WAIT_BASE, WAIT_CAP);
         let mut is_repeated = false;
         // Mostly one batch; more after the store refused one that has to be taken apart.
-        let mut batches = vec![(settlements, permits)];
-        while let Some((settlements, mut permits)) = batches.pop() {
+        let mut batches = vec![(settlements, held)];
+        while let Some((settlements, mut held)) = batches.pop() {
             if settlements.is_empty() {
                 continue;
             }
@@ -136,13 +145,17 @@ impl Writer {
             match tried(unwind::caught(write).await, "settle", batch.len()) {
                 Tried::Done(settled) => {
                     self.written.settled.fetch_add(batch.len(), Ordering::Relaxed);
-                    drop(permits);
+                    for ((settlement, settled), held) in batch.iter().zip(&settled).zip(held) {
+                        if let (Settled::Written, Some(settling)) = (settled, held.settling) {
+                            settling.ended(&*self.tracer, &settlement.attempt);
+                        }
+                    }
                     self.after_write(&batch, &settled, is_repeated).await;
                 }
                 Tried::Later => {
                     tokio::time::sleep(backoff.next(&*self.entropy)).await;
                     is_repeated = true;
-                    batches.push(self.still_leased(Arc::unwrap_or_clone(batch), permits));
+                    batches.push(self.still_leased(Arc::unwrap_or_clone(batch), held));
                 }
                 Tried::Refused if batch.len() == 1 => {
                     let delivery_id = batch[0].attempt.delivery.id;
@@ -152,9 +165,9 @@ impl Writer {
                     // One of them is what the store chokes on. The others must not share its fate.
                     let mut settlements = Arc::unwrap_or_clone(batch);
                     let half = settlements.len() / 2;
-                    let behind = (settlements.split_off(half), permits.split_off(half));
+                    let behind = (settlements.split_off(half), held.split_off(half));
                     batches.push(behind);
-                    batches.push((settlements, permits));
+                    batches.push((settlements, held));
                 }
             }
         }
@@ -162,11 +175,11 @@ impl Writer {
 
     /// What is left of a batch that was not written: after the end of its lease a delivery may be somebody else's, and
     /// to keep its result any longer would only fill the memory.
-    fn still_leased(&self, settlements: Vec<Settlement>, permits: Vec<Permit>) -> (Vec<Settlement>, Vec<Permit>) {
+    fn still_leased(&self, settlements: Vec<Settlement>, held: Vec<Held>) -> (Vec<Settlement>, Vec<Held>) {
         let now = self.clock.now();
         settlements
             .into_iter()
-            .zip(permits)
+            .zip(held)
             .filter(|(settlement, _)| {
                 let is_leased = settlement.lease.until > now;
                 if !is_leased {

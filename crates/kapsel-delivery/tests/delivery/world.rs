@@ -14,7 +14,8 @@ use kapsel_core::{
 use kapsel_delivery::{DeliverySettings, Deps, Dispatcher, OutboundRequest, Transport};
 use kapsel_store::{
     AdminStore, CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointDirectory, EventDetail, Handoff,
-    IngestStore, LaneScan, MemoryStore, NewDelivery, NewEvent, Settled, Settlement, Slot, StoreError, StoredCircuit,
+    IngestStore, LaneScan, MemoryStore, NewDelivery, NewEvent, QueueLook, Settled, Settlement, Slot, StoreError,
+    StoredCircuit,
 };
 use test_harness::builders::LOG_ID;
 use test_harness::{EndpointBuilder, EventBuilder, SeededEntropy, TokioClock};
@@ -271,6 +272,10 @@ impl DeliveryStore for FaultyStore {
         self.inner.lane_scan(now, viewer, after, limit).await
     }
 
+    async fn queue_look(&self, rows_max: usize) -> Result<QueueLook, StoreError> {
+        self.inner.queue_look(rows_max).await
+    }
+
     async fn delivery_claim_due(
         &self,
         now: Timestamp,
@@ -506,5 +511,6 @@ fn deps(
     let circuits = Arc::clone(store);
     let (store, directory, transport) = (Arc::clone(store), Arc::clone(directory), Arc::clone(transport));
     let (clock, entropy) = (Arc::clone(clock), Arc::clone(entropy));
-    Deps { store, circuits, directory, transport, clock, entropy, instance, log_id: LOG_ID }
+    let tracer = Arc::new(kapsel_core::trace::NoTracer);
+    Deps { store, circuits, directory, transport, clock, entropy, instance, log_id: LOG_ID, tracer }
 }

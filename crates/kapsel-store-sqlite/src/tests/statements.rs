@@ -22,6 +22,8 @@ const TENANT_TABLES: &[&str] = &[
     "log_leaves",
     "erasures",
     "api_keys",
+    "api_replies",
+    "endpoint_statistics",
 ];
 
 /// The databases that statements are written for.
@@ -125,6 +127,7 @@ fn modules_that_serve_the_api_use_statements_of_a_tenant() {
         include_str!("../events.rs"),
         include_str!("../replay_step.rs"),
         include_str!("../replays.rs"),
+        include_str!("../replies.rs"),
         include_str!("../status.rs"),
     ];
     let used = modules.iter().flat_map(|text| text.split("sql::").skip(1));
@@ -173,8 +176,9 @@ fn no_statement_looks_at_all_rows_of_a_large_table() {
         // An index in which only the running jobs are.
         "replay_due",
         "erasure_due",
-        // What it reads whole is its own list of one tenant's endpoints.
+        // What they read whole is a list of their own, of one tenant's endpoints or of its queue up to a bound.
         "endpoint_delete_of_tenant",
+        "queue_usage",
     ];
     let mut steps = 0;
     for (_, name, text) in ALL.iter().filter(|(_, name, _)| !exempt.contains(name)) {
@@ -218,6 +222,8 @@ fn hot_statements_go_by_their_keys() {
         ("head_latest", sql::HEAD_LATEST, "(log_id=?)"),
         ("lane_due", sql::LANE_DUE, "PRIMARY KEY (endpoint_id=? AND due_at<?)"),
         ("lane_next", sql::LANE_NEXT, "PRIMARY KEY (endpoint_id>?)"),
+        ("queue_entries", sql::QUEUE_ENTRIES, "USING COVERING INDEX queue_by_event (tenant_id>?)"),
+        ("queue_oldest_next", sql::QUEUE_OLDEST_NEXT, "USING COVERING INDEX queue_by_event (tenant_id>?)"),
         ("queue_finish_if_leased", sql::QUEUE_FINISH_IF_LEASED, "(endpoint_id=? AND due_at=? AND delivery_id=?)"),
         ("queue_retry_if_leased", sql::QUEUE_RETRY_IF_LEASED, "(endpoint_id=? AND due_at=? AND delivery_id=?)"),
         ("queue_lease", sql::QUEUE_LEASE, "(endpoint_id=? AND due_at=? AND delivery_id=?)"),

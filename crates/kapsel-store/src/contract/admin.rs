@@ -9,8 +9,10 @@ use kapsel_core::idempotency::{IdempotencyMode, IdempotencyPolicy};
 use kapsel_core::signature::VerificationScheme;
 use kapsel_core::{DeliveryState, Endpoint, EndpointStatus, FinalReason, RetryPolicy, TenantId};
 
+use test_harness::EventBuilder;
+
 use super::world::{ALL, LEASE, World, assert_conflict, assert_not_found};
-use crate::{ChangeSeq, Settled, StoreError};
+use crate::{ChangeSeq, QueueUsage, Settled, StoreError};
 
 /// A healthy store says so.
 pub async fn store_gives_a_sign_of_life(world: World) {
@@ -292,6 +294,27 @@ pub async fn requeue_refuses_without_an_enabled_endpoint(world: World) {
     world.delete(&endpoint).await;
     assert_conflict_text(world.requeue(waiting).await, "the endpoint is deleted");
     assert_eq!(world.detail(waiting).await, before);
+}
+
+/// Everything that is queued counts, due or not and leased or not, for its tenant alone and up to the bound.
+pub async fn queue_usage_is_that_of_the_tenant(world: World) {
+    let (ours, theirs) = (world.endpoint().await, world.endpoint_of(world.tenant_id()).await);
+    let usage = async |tenant_id, rows_max| world.store.queue_usage(tenant_id, rows_max).await.unwrap();
+    assert_eq!(usage(ours.tenant_id, 10).await, QueueUsage::default());
+    world.accept_many(&theirs, 5).await;
+    let sized = |bytes: usize| {
+        let event = EventBuilder::new(world.event_id(), &ours, world.now()).body(vec![b'x'; bytes]).build();
+        world.new_event_of(event, &[&ours])
+    };
+    world.insert(vec![sized(100), sized(0), sized(100_000)]).await;
+    assert_eq!(usage(ours.tenant_id, 10).await, QueueUsage { deliveries: 3, bytes: 100_100 });
+    assert_eq!(usage(ours.tenant_id, 2).await.deliveries, 2);
+    let claimed = world.claim_all(&ours).await;
+    assert_eq!(usage(ours.tenant_id, 10).await.deliveries, 3);
+    world.settle(world.retry_at(&claimed[0], world.now() + LEASE)).await;
+    world.settle(world.delivered(&claimed[2])).await;
+    assert_eq!(usage(ours.tenant_id, 10).await, QueueUsage { deliveries: 2, bytes: 100 });
+    assert_eq!(usage(world.tenant_id(), 10).await, QueueUsage::default());
 }
 
 /// People read these words in the API's answer.

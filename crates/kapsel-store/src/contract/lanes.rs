@@ -5,7 +5,7 @@ use std::time::Duration;
 use kapsel_core::{DeliveryState, FinalReason, TenantId};
 
 use super::world::{ALL, LEASE, World};
-use crate::{Lane, LaneScan, Settled};
+use crate::{Lane, LaneScan, QueueLook, Settled};
 
 /// A lane is due when its first delivery is; lanes that must not be served are not shown at all.
 pub async fn lane_scan_finds_due_lanes_of_enabled_endpoints(world: World) {
@@ -206,4 +206,29 @@ pub async fn discard_of_deleted_goes_in_steps(world: World) {
     }
     assert_eq!(discarded, 7);
     assert_eq!(world.list_in(DeliveryState::Discarded).await.len(), 7);
+}
+
+/// A look at the queue counts what is queued, leased or not and due or not, and finds the oldest event of all tenants.
+pub async fn queue_look_counts_up_to_its_bound(world: World) {
+    let look = async |rows_max| world.store.queue_look(rows_max).await.unwrap();
+    assert_eq!(look(ALL).await, QueueLook::default());
+    // The first event belongs to a tenant with a larger id than those behind it.
+    let (late, early) = (world.endpoint_of(TenantId::MAX).await, world.endpoint().await);
+    let first = world.accept(&late).await;
+    world.pass_seconds(1);
+    let others = world.accept_many(&early, 3).await;
+    assert_eq!(look(ALL).await, QueueLook { queued: 4, oldest: Some(first.event_id) });
+    assert_eq!(look(2).await, QueueLook { queued: 2, oldest: Some(first.event_id) });
+
+    let claimed = world.claim_one(&late).await;
+    assert_eq!(look(ALL).await.oldest, Some(first.event_id), "what is under a lease is queued still");
+    let retry_at = world.now() + Duration::from_secs(60);
+    world.settle(world.retry_at(&claimed, retry_at)).await;
+    assert_eq!(look(ALL).await, QueueLook { queued: 4, oldest: Some(first.event_id) });
+    world.pass_seconds(60);
+    let claimed = world.claim_one(&late).await;
+    world.settle(world.delivered(&claimed)).await;
+    assert_eq!(look(ALL).await, QueueLook { queued: 3, oldest: Some(others[0].event_id) });
+    world.requeue(first).await.unwrap();
+    assert_eq!(look(ALL).await, QueueLook { queued: 4, oldest: Some(first.event_id) });
 }

@@ -39,9 +39,11 @@ pub mod load;
 pub mod pages;
 pub mod replay;
 pub mod replay_steps;
+pub mod replies;
 pub mod retention;
 pub mod sealing;
 pub mod settle;
+pub mod statistics;
 pub mod tenant_admin;
 pub mod tenants;
 mod world;
@@ -136,6 +138,7 @@ macro_rules! contract_suite {
                 deleted_endpoint_discards_its_queue,
                 settlement_after_the_endpoint_was_deleted,
                 discard_of_deleted_goes_in_steps,
+                queue_look_counts_up_to_its_bound,
             }
             admin::{
                 store_gives_a_sign_of_life,
@@ -150,6 +153,7 @@ macro_rules! contract_suite {
                 requeue_makes_a_waiting_delivery_due_now,
                 requeue_refuses_while_delivering,
                 requeue_refuses_without_an_enabled_endpoint,
+                queue_usage_is_that_of_the_tenant,
             }
             pages::{
                 every_event_is_in_exactly_one_state,
@@ -217,6 +221,16 @@ macro_rules! contract_suite {
                 leaves_of_tenants_never_meet,
                 attempt_traces_are_total,
             }
+            replies::{
+                reply_is_kept_for_its_key,
+                reply_claim_can_be_given_back_and_lapses,
+                concurrent_reply_claims_let_one_through,
+            }
+            statistics::{
+                statistics_add_up_by_hour,
+                concurrent_statistics_all_count,
+                old_statistics_go,
+            }
             tenant_admin::{
                 tenant_round_trips,
                 tenant_id_is_taken_once,
@@ -278,8 +292,10 @@ mod tests {
             include_str!("pages.rs"),
             include_str!("replay.rs"),
             include_str!("replay_steps.rs"),
+            include_str!("replies.rs"),
             include_str!("retention.rs"),
             include_str!("settle.rs"),
+            include_str!("statistics.rs"),
             include_str!("tenant_admin.rs"),
             include_str!("tenants.rs"),
         ];

@@ -10,7 +10,7 @@ use test_harness::{EndpointBuilder, SeededEntropy};
 use tokio::sync::watch;
 
 use super::*;
-use crate::{EndpointChange, EventDetail, EventFilter, EventSummary, MemoryStore};
+use crate::{EndpointChange, EventDetail, EventFilter, EventSummary, MemoryStore, QueueUsage};
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
@@ -163,6 +163,10 @@ impl AdminStore for Changes {
         _: usize,
         _: Timestamp,
     ) -> Result<Vec<EventSummary>, StoreError> {
+        Err(StoreError::NotFound)
+    }
+
+    async fn queue_usage(&self, _: TenantId, _: u64) -> Result<QueueUsage, StoreError> {
         Err(StoreError::NotFound)
     }
 

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use kapsel_core::{Endpoint, EndpointId, EndpointStatus, Event, EventId, TenantId, Timestamp};
 
 use super::MemoryStore;
-use super::state::{Queued, State, StoredEvent};
-use crate::admin::{AdminStore, ChangeSeq, EndpointChange, EventDetail, EventFilter, EventSummary};
+use super::state::{Queued, State, StoredDelivery, StoredEvent};
+use crate::admin::{AdminStore, ChangeSeq, EndpointChange, EventDetail, EventFilter, EventSummary, QueueUsage};
 use crate::error::StoreError;
 
 #[async_trait]
@@ -105,6 +105,19 @@ impl AdminStore for MemoryStore {
             true => passing.take(limit).collect(),
             false => passing.rev().take(limit).collect(),
         })
+    }
+
+    async fn queue_usage(&self, tenant_id: TenantId, rows_max: u64) -> Result<QueueUsage, StoreError> {
+        let state = self.lock();
+        let is_counted = |stored: &&StoredDelivery| stored.queued.is_some() && stored.delivery.tenant_id == tenant_id;
+        let queued = state.deliveries.values().filter(is_counted);
+        let mut usage = QueueUsage::default();
+        for stored in queued.take(usize::try_from(rows_max).unwrap_or(usize::MAX)) {
+            let event = state.events.get(&stored.delivery.event_id);
+            usage.deliveries += 1;
+            usage.bytes += event.map_or(0, |stored| stored.event.body.len() as u64);
+        }
+        Ok(usage)
     }
 
     async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError> {

@@ -1,5 +1,6 @@
 //! Working off the queue in memory.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use kapsel_core::{
 
 use super::MemoryStore;
 use super::state::{Queued, State};
-use crate::delivery::{ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneScan, Settled, Settlement};
+use crate::delivery::{ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneScan, QueueLook, Settled, Settlement};
 use crate::error::StoreError;
 
 #[async_trait]
@@ -46,6 +47,17 @@ impl DeliveryStore for MemoryStore {
             }
         }
         Ok(scan)
+    }
+
+    async fn queue_look(&self, rows_max: usize) -> Result<QueueLook, StoreError> {
+        let state = self.lock();
+        let queued = || state.deliveries.values().filter(|stored| stored.queued.is_some());
+        let owner = |delivery: &DeliveryRef| delivery.tenant_id;
+        let tenants: BTreeSet<_> = queued().map(|stored| owner(&stored.delivery)).collect();
+        let looked_at: BTreeSet<_> = tenants.into_iter().take(QueueLook::TENANTS_MAX).collect();
+        let of_them = queued().filter(|stored| looked_at.contains(&owner(&stored.delivery)));
+        let oldest = of_them.map(|stored| stored.delivery.event_id).min();
+        Ok(QueueLook { queued: queued().count().min(rows_max), oldest })
     }
 
     async fn delivery_claim_due(

@@ -11,8 +11,10 @@ mod delivery;
 mod erasure;
 mod ingest;
 mod replay;
+mod reply;
 mod retention;
 mod state;
+mod statistics;
 mod status;
 mod tenant;
 

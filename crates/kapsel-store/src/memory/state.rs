@@ -9,6 +9,8 @@ use kapsel_core::{
 };
 
 use super::attestation::LogState;
+use super::reply::Replies;
+use super::statistics::Figures;
 use super::tenant::Accounts;
 use crate::admin::ChangeSeq;
 use crate::circuit::StoredCircuit;
@@ -33,6 +35,8 @@ pub(super) struct State {
     pub(super) erasures: BTreeMap<ErasureId, Erasure>,
     pub(super) log: LogState,
     pub(super) accounts: Accounts,
+    pub(super) replies: Replies,
+    pub(super) figures: Figures,
 }
 
 /// An endpoint, kept after its deletion so that its id stays taken and the change can be told.

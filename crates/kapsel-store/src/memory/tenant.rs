@@ -79,6 +79,7 @@ impl TenantStore for MemoryStore {
         let version = tenant.version + 1;
         state.accounts.put(Tenant { status: TenantStatus::Deleted, updated_at: now, version, ..tenant });
         state.accounts.keys.retain(|_, key| key.tenant_id != id);
+        state.replies.retain(|(tenant_id, _), _| *tenant_id != id);
         let endpoints = state.endpoints.values().filter(|stored| !stored.is_deleted && stored.endpoint.tenant_id == id);
         let endpoints: Vec<_> = endpoints.map(|stored| stored.endpoint.id).collect();
         for endpoint_id in endpoints {

@@ -8,7 +8,7 @@ use kapsel_core::{DeliveryRef, Endpoint, EndpointId, Event, EventId, InstanceId,
 use super::store::SpooledStore;
 use crate::{
     AdminStore, ChangeSeq, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointChange, EventDetail, EventFilter,
-    EventSummary, LaneScan, Settled, Settlement, StoreError,
+    EventSummary, LaneScan, QueueLook, QueueUsage, Settled, Settlement, StoreError,
 };
 
 #[async_trait]
@@ -21,6 +21,10 @@ impl DeliveryStore for SpooledStore {
         limit: usize,
     ) -> Result<LaneScan, StoreError> {
         self.primary.lane_scan(now, viewer, after, limit).await
+    }
+
+    async fn queue_look(&self, rows_max: usize) -> Result<QueueLook, StoreError> {
+        self.primary.queue_look(rows_max).await
     }
 
     async fn delivery_claim_due(
@@ -66,6 +70,8 @@ impl DeliveryStore for SpooledStore {
 
 crate::delegate_circuit_store!(SpooledStore, primary);
 crate::delegate_tenant_store!(SpooledStore, primary);
+crate::delegate_reply_store!(SpooledStore, primary);
+crate::delegate_statistics_store!(SpooledStore, primary);
 crate::delegate_replay_store!(SpooledStore, primary);
 crate::delegate_retention_store!(SpooledStore, primary);
 crate::delegate_erasure_store!(SpooledStore, primary);
@@ -122,6 +128,10 @@ impl AdminStore for SpooledStore {
         now: Timestamp,
     ) -> Result<Vec<EventSummary>, StoreError> {
         self.primary.event_list(tenant_id, filter, limit, now).await
+    }
+
+    async fn queue_usage(&self, tenant_id: TenantId, rows_max: u64) -> Result<QueueUsage, StoreError> {
+        self.primary.queue_usage(tenant_id, rows_max).await
     }
 
     async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError> {

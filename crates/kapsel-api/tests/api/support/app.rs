@@ -17,8 +17,8 @@ use kapsel_core::{
     TenantId,
 };
 use kapsel_store::{
-    AdminStore, ClaimRequest, DeliveryStore as _, EndpointDirectory, EventFilter, EventSummary, LaneQuota,
-    TenantDirectory, TenantStore,
+    AdminStore, ClaimRequest, DeliveryStore as _, EndpointDirectory, EventFilter, EventSummary, IngestResult,
+    LaneQuota, TenantDirectory, TenantStore,
 };
 use serde_json::Value;
 use test_harness::builders::{LOG_ID, api_key};
@@ -44,6 +44,8 @@ pub(crate) struct App {
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) spool: Arc<TestGauge>,
     pub(crate) log_alarm: Arc<Mutex<Option<String>>>,
+    /// What the rest of the program has to say on the page of metrics.
+    pub(crate) figures: Arc<Mutex<String>>,
     directory: Arc<EndpointDirectory>,
     pub(crate) tenants: Arc<TenantDirectory>,
     wakes: Arc<AtomicUsize>,
@@ -97,8 +99,10 @@ impl App {
         let counted = Arc::clone(&wakes);
         let spool = Arc::new(TestGauge::new());
         let log_alarm: Arc<Mutex<Option<String>>> = Arc::default();
+        let figures: Arc<Mutex<String>> = Arc::default();
         let deps = Deps {
             store: Arc::clone(&store) as _,
+            sealer: test_harness::sealer(),
             directory: Arc::clone(&directory),
             tenants: Arc::clone(&tenants),
             handoff: Arc::clone(&handoff) as _,
@@ -114,13 +118,29 @@ impl App {
                 let alarm = Arc::clone(&log_alarm);
                 Arc::new(move || alarm.lock().unwrap().clone())
             },
+            figures: {
+                let figures = Arc::clone(&figures);
+                Arc::new(move || figures.lock().unwrap().clone())
+            },
+            tracer: None,
         };
         let mut settings = ApiSettings { operator_key: KEY.into(), ..ApiSettings::default() };
         change(&mut settings);
         let api = Api::new(deps, settings);
         let router = api.router();
         let ids = IdGenerator::new(Arc::new(SystemEntropy));
-        App { api, store, clock, handoff, readiness, spool, log_alarm, directory, tenants, wakes, ids, router }
+        App { api, store, clock, handoff, readiness, spool, log_alarm, figures, directory, tenants, wakes, ids, router }
+    }
+
+    /// What was counted for webhooks to endpoints and to none, as words with numbers.
+    pub(crate) fn ingested(&self) -> Vec<(&'static str, u64)> {
+        let traffic = self.directory.traffic();
+        let mut sums = traffic.unassigned();
+        for count in traffic.read() {
+            sums.iter_mut().zip(count.ingested).for_each(|(sum, counted)| *sum += counted);
+        }
+        let words = IngestResult::ALL.iter().map(|result| result.as_str());
+        words.zip(sums).filter(|(_, sum)| *sum > 0).collect()
     }
 
     pub(crate) fn router(&self) -> Router {

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use kapsel_core::{DeliveryRef, Endpoint, EndpointId, Event, EventId, InstanceId, Lease, TenantId, Timestamp};
 use kapsel_store::{
     AdminStore, ChangeSeq, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointChange, EventDetail, EventFilter,
-    EventSummary, IngestStore, Ingested, LaneScan, MemoryStore, NewEvent, Settled, Settlement, StoreError,
+    EventSummary, IngestStore, Ingested, LaneScan, MemoryStore, NewEvent, QueueLook, QueueUsage, Settled, Settlement,
+    StoreError,
 };
 use tokio::sync::watch;
 
@@ -185,6 +186,10 @@ impl DeliveryStore for TestStore {
         self.inner.lane_scan(now, viewer, after, limit).await
     }
 
+    async fn queue_look(&self, rows_max: usize) -> Result<QueueLook, StoreError> {
+        self.inner.queue_look(rows_max).await
+    }
+
     async fn delivery_claim_due(
         &self,
         now: Timestamp,
@@ -227,6 +232,8 @@ impl DeliveryStore for TestStore {
 }
 
 kapsel_store::delegate_tenant_store!(TestStore, inner);
+kapsel_store::delegate_reply_store!(TestStore, inner);
+kapsel_store::delegate_statistics_store!(TestStore, inner);
 kapsel_store::delegate_retention_store!(TestStore, inner);
 kapsel_store::delegate_erasure_store!(TestStore, inner);
 
@@ -298,6 +305,10 @@ impl AdminStore for TestStore {
         now: Timestamp,
     ) -> Result<Vec<EventSummary>, StoreError> {
         self.inner.event_list(tenant_id, filter, limit, now).await
+    }
+
+    async fn queue_usage(&self, tenant_id: TenantId, rows_max: u64) -> Result<QueueUsage, StoreError> {
+        self.inner.queue_usage(tenant_id, rows_max).await
     }
 
     async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError> {

@@ -43,6 +43,7 @@ async fn events_reach_a_destination_that_fails_at_first() {
         entropy,
         instance: ids.next(now),
         log_id: ids.next(now),
+        tracer: Arc::new(kapsel_core::trace::NoTracer),
     };
     let settings = DeliverySettings { poll_interval: Duration::from_millis(10), ..DeliverySettings::default() };
     let dispatcher = Arc::new(Dispatcher::new(deps, settings));

@@ -9,7 +9,8 @@ use kapsel_core::{DeliveryRef, Endpoint, EndpointId, Event, EventId, InstanceId,
 use kapsel_store::spool::{SpoolPage, SpoolSize, SpoolStore};
 use kapsel_store::{
     AdminStore, ChangeSeq, ClaimRequest, ClaimedDelivery, DeliveryStore, EndpointChange, EventDetail, EventFilter,
-    EventSummary, IngestStore, Ingested, LaneScan, MemoryStore, NewEvent, Settled, Settlement, StoreError,
+    EventSummary, IngestStore, Ingested, LaneScan, MemoryStore, NewEvent, QueueLook, QueueUsage, Settled, Settlement,
+    StoreError,
 };
 use tokio::sync::watch;
 
@@ -110,6 +111,8 @@ impl IngestStore for ShakyStore {
 
 kapsel_store::delegate_circuit_store!(ShakyStore, inner);
 kapsel_store::delegate_tenant_store!(ShakyStore, inner);
+kapsel_store::delegate_reply_store!(ShakyStore, inner);
+kapsel_store::delegate_statistics_store!(ShakyStore, inner);
 kapsel_store::delegate_replay_store!(ShakyStore, inner);
 kapsel_store::delegate_retention_store!(ShakyStore, inner);
 kapsel_store::delegate_erasure_store!(ShakyStore, inner);
@@ -125,6 +128,10 @@ impl DeliveryStore for ShakyStore {
         limit: usize,
     ) -> Result<LaneScan, StoreError> {
         self.inner.lane_scan(now, viewer, after, limit).await
+    }
+
+    async fn queue_look(&self, rows_max: usize) -> Result<QueueLook, StoreError> {
+        self.inner.queue_look(rows_max).await
     }
 
     async fn delivery_claim_due(
@@ -219,6 +226,10 @@ impl AdminStore for ShakyStore {
         now: Timestamp,
     ) -> Result<Vec<EventSummary>, StoreError> {
         self.inner.event_list(tenant_id, filter, limit, now).await
+    }
+
+    async fn queue_usage(&self, tenant_id: TenantId, rows_max: u64) -> Result<QueueUsage, StoreError> {
+        self.inner.queue_usage(tenant_id, rows_max).await
     }
 
     async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError> {

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use super::{SpanId, TraceId};
+
 /// The place of a request in a distributed trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceParent {
-    trace_id: [u8; 16],
-    span_id: [u8; 8],
+    trace_id: TraceId,
+    span_id: SpanId,
     flags: u8,
 }
 
@@ -16,17 +18,24 @@ const SAMPLED: u8 = 1;
 const LENGTH: usize = 55;
 
 impl TraceParent {
-    /// The header of an outgoing request: a new span in the source's trace if `incoming` is a valid `traceparent`, in
-    /// a new trace otherwise. `random` becomes the trace id and the span id.
-    ///
-    /// A new trace is marked as sampled: most tracers leave the decision to their parent, and a destination that has
-    /// traced all webhooks so far shall not go blind because they now pass through Kapsel.
-    pub fn continued(incoming: Option<&str>, random: [u8; 24]) -> Self {
-        let (trace_id, span_id) = split_random(random);
-        match incoming.and_then(TraceParent::parse) {
-            Some(parent) => TraceParent { trace_id: parent.trace_id, span_id, flags: parent.flags },
-            None => TraceParent { trace_id, span_id, flags: SAMPLED },
-        }
+    /// The header of a request that is the span `span_id` of a trace.
+    pub fn new(trace_id: TraceId, span_id: SpanId, is_sampled: bool) -> Self {
+        TraceParent { trace_id, span_id, flags: if is_sampled { SAMPLED } else { 0 } }
+    }
+
+    /// The trace.
+    pub fn trace_id(&self) -> TraceId {
+        self.trace_id
+    }
+
+    /// The span that the request is.
+    pub fn span_id(&self) -> SpanId {
+        self.span_id
+    }
+
+    /// Whether the trace is being recorded, as far as the sender knows.
+    pub fn is_sampled(&self) -> bool {
+        self.flags & SAMPLED != 0
     }
 
     /// Reads a header value. Values of later versions are read as far as version 00 goes, as the standard asks for
@@ -48,30 +57,15 @@ impl TraceParent {
             return None;
         }
         // Only the flag that version 00 defines is passed on (section 3.2.2.5).
+        let (trace_id, span_id) = (TraceId::from_bytes(trace_id), SpanId::from_bytes(span_id));
         Some(TraceParent { trace_id, span_id, flags: flags & SAMPLED })
     }
 }
 
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (trace_id, span_id) = (u128::from_be_bytes(self.trace_id), u64::from_be_bytes(self.span_id));
-        write!(f, "00-{trace_id:032x}-{span_id:016x}-{:02x}", self.flags)
+        write!(f, "00-{}-{}-{:02x}", self.trace_id, self.span_id, self.flags)
     }
-}
-
-/// All-zero ids are invalid, so a generator that returned zeroes must not make one.
-fn split_random(random: [u8; 24]) -> ([u8; 16], [u8; 8]) {
-    let mut trace_id = [0; 16];
-    let mut span_id = [0; 8];
-    trace_id.copy_from_slice(&random[..16]);
-    span_id.copy_from_slice(&random[16..]);
-    if trace_id == [0; 16] {
-        trace_id[15] = 1;
-    }
-    if span_id == [0; 8] {
-        span_id[7] = 1;
-    }
-    (trace_id, span_id)
 }
 
 /// Lower-case hex digits alone, as the standard demands.
@@ -97,20 +91,20 @@ mod tests {
 
     use super::*;
 
-    const RANDOM: [u8; 24] = [7; 24];
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn a_valid_trace_goes_on_under_a_new_span() {
-        let next = TraceParent::continued(Some(PARENT), RANDOM).to_string();
-        assert_eq!(next, "00-4bf92f3577b34da6a3ce929d0e0e4736-0707070707070707-01");
-        let unsampled = PARENT.replace("-01", "-00");
-        assert!(TraceParent::continued(Some(&unsampled), RANDOM).to_string().ends_with("-00"));
+    fn a_valid_value_is_read_and_written_alike() {
+        let parent = TraceParent::parse(PARENT).unwrap();
+        assert_eq!(parent.trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(parent.span_id().to_string(), "00f067aa0ba902b7");
+        assert!(parent.is_sampled());
+        assert_eq!(parent.to_string(), PARENT);
+        assert!(!TraceParent::parse(&PARENT.replace("-01", "-00")).unwrap().is_sampled());
     }
 
     #[test]
-    fn anything_else_starts_a_new_trace() {
-        let fresh = "00-07070707070707070707070707070707-0707070707070707-01";
+    fn anything_else_is_none() {
         let invalid = [
             "",
             "00",
@@ -126,29 +120,34 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-é",
         ];
         for value in invalid {
-            assert_eq!(TraceParent::continued(Some(value), RANDOM).to_string(), fresh, "{value:?}");
+            assert_eq!(TraceParent::parse(value), None, "{value:?}");
         }
-        assert_eq!(TraceParent::continued(None, RANDOM).to_string(), fresh);
     }
 
     #[test]
     fn later_versions_are_read_as_far_as_they_are_known() {
         let later = "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03-more";
-        let next = TraceParent::continued(Some(later), RANDOM).to_string();
-        assert_eq!(next, "00-4bf92f3577b34da6a3ce929d0e0e4736-0707070707070707-01");
-    }
-
-    #[test]
-    fn a_generator_of_zeroes_makes_valid_ids() {
-        let made = TraceParent::continued(None, [0; 24]);
-        assert_eq!(TraceParent::parse(&made.to_string()), Some(made));
+        assert_eq!(TraceParent::parse(later).unwrap().to_string(), PARENT);
     }
 
     proptest! {
         #[test]
-        fn what_is_made_is_always_valid(incoming in ".{0,60}", random in any::<[u8; 24]>()) {
-            let made = TraceParent::continued(Some(&incoming), random);
+        fn what_is_made_is_always_valid(trace in any::<[u8; 16]>(), span in any::<[u8; 8]>(), is_sampled: bool) {
+            let made = TraceParent::new(TraceId::from_bytes(trace), SpanId::from_bytes(span), is_sampled);
             prop_assert_eq!(TraceParent::parse(&made.to_string()), Some(made));
         }
+
+        #[test]
+        fn what_is_read_comes_back(text in ".{0,60}") {
+            if let Some(read) = TraceParent::parse(&text) {
+                prop_assert_eq!(TraceParent::parse(&read.to_string()), Some(read));
+            }
+        }
+    }
+
+    #[test]
+    fn zeroes_make_valid_ids() {
+        let made = TraceParent::new(TraceId::from_bytes([0; 16]), SpanId::from_bytes([0; 8]), true);
+        assert_eq!(TraceParent::parse(&made.to_string()), Some(made));
     }
 }

@@ -1,0 +1,6 @@
+-- reply_read
+-- Until the commit nobody else claims the key. SQLite has one writer.
+SELECT request_hash, lapses_at, expires_at, status, headers, body
+FROM api_replies
+WHERE tenant_id = $1 AND key_hash = $2
+FOR UPDATE
