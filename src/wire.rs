@@ -12,7 +12,9 @@ use kapsel_api::{Api, ApiSettings, Readiness};
 use kapsel_attestation::fsck::{Finding, Summary};
 use kapsel_core::trace::NoTracer;
 use kapsel_core::{Clock, Entropy, SystemClock, SystemEntropy, Tenant, Timestamp};
-use kapsel_delivery::{DeliverySettings, Dispatcher, HttpSettings, HttpTransport, Janitor, ReplayRunner};
+use kapsel_delivery::{
+    DeliverySettings, Dispatcher, ErasureRunner, HttpSettings, HttpTransport, Janitor, ReplayRunner, RetentionRunner,
+};
 use kapsel_store::{EndpointDirectory, Store, StoreError, TenantDirectory};
 use secrecy::SecretString;
 use tokio::sync::watch;
@@ -146,6 +148,15 @@ impl Server {
         let (stopping, stopped) = watch::channel(false);
         let replays =
             ReplayRunner::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::clone(&entropy), dispatcher.waker());
+        let erasures = ErasureRunner::new(Arc::clone(&store) as _, Arc::clone(&clock), Arc::clone(&entropy));
+        let retention = RetentionRunner::new(
+            Arc::clone(&store) as _,
+            Arc::clone(&store) as _,
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+            config.storage.retention,
+            engine.shared_terms(),
+        );
         let janitor = Janitor::new(store as _, directory, Arc::clone(&clock), Arc::clone(&entropy));
         let mut background = engine.start_upkeep(&clock, &entropy, dispatcher.waker(), &stopped);
         background.extend([
@@ -161,6 +172,14 @@ impl Server {
             tokio::spawn({
                 let stopped = stopped.clone();
                 async move { replays.run(told(stopped)).await }
+            }),
+            tokio::spawn({
+                let stopped = stopped.clone();
+                async move { erasures.run(told(stopped)).await }
+            }),
+            tokio::spawn({
+                let stopped = stopped.clone();
+                async move { retention.run(told(stopped)).await }
             }),
             tokio::spawn({
                 let stopped = stopped.clone();

@@ -98,10 +98,10 @@ pub(crate) struct Args {
     /// Use a database that may lose what it confirmed, for experiments [env: KAPSEL_ALLOW_UNSAFE_DATABASE] [default: false]
     #[arg(long, value_name = "BOOL")]
     allow_unsafe_database: Option<String>,
-    /// How long the database keeps events, in days [env: KAPSEL_EVENT_RETENTION_DAYS] [default: 30]
+    /// How long events are kept, in days [env: KAPSEL_EVENT_RETENTION_DAYS] [default: 30]
     #[arg(long, value_name = "DAYS")]
     event_retention_days: Option<String>,
-    /// How long the database keeps attempts, in days [env: KAPSEL_ATTEMPT_RETENTION_DAYS] [default: 90]
+    /// How long attempts are kept, in days [env: KAPSEL_ATTEMPT_RETENTION_DAYS] [default: 90]
     #[arg(long, value_name = "DAYS")]
     attempt_retention_days: Option<String>,
     /// Take events into a local spool while the database is away: on or off [env: KAPSEL_SPOOL] [default: off]

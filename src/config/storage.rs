@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kapsel_store::Retention;
 use secrecy::SecretString;
 
 use super::Args;
@@ -42,6 +43,8 @@ pub(crate) struct StorageConfig {
     pub(crate) folder: PathBuf,
     /// The database server; without one, the embedded engine serves.
     pub(crate) database: Option<DatabaseConfig>,
+    /// How long events and attempts are kept.
+    pub(crate) retention: Retention,
 }
 
 /// A database server.
@@ -55,10 +58,6 @@ pub(crate) struct DatabaseConfig {
     pub(crate) wait_max: Duration,
     /// Whether a server that may lose what it confirmed is used all the same.
     pub(crate) allow_unsafe: bool,
-    /// How long events are kept.
-    pub(crate) event_retention: Duration,
-    /// How long attempts are kept.
-    pub(crate) attempt_retention: Duration,
     /// How many bytes the local spool may hold that takes events in while the server is away; without it they are
     /// refused.
     pub(crate) spool_bytes_max: Option<u64>,
@@ -102,11 +101,13 @@ impl StorageConfig {
             connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
             wait_max,
             allow_unsafe,
-            event_retention,
-            attempt_retention,
             spool_bytes_max: has_spool.then_some(spool_bytes_max),
         });
-        Ok(StorageConfig { folder, database })
+        Ok(StorageConfig {
+            folder,
+            database,
+            retention: Retention { events: event_retention, attempts: attempt_retention },
+        })
     }
 }
 

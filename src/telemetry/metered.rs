@@ -4,18 +4,19 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use kapsel_core::{
-    ApiKey, ApiKeyId, AttemptId, DeliveryRef, Endpoint, EndpointId, Event, EventId, InstanceId, KeyPrefix, Lease,
-    LogId, ReplayId, ReplayState, Tenant, TenantId, Timestamp,
+    ApiKey, ApiKeyId, AttemptId, DeliveryRef, Endpoint, EndpointId, ErasureId, Event, EventId, InstanceId, KeyPrefix,
+    Lease, LogId, ReplayId, ReplayState, Tenant, TenantId, Timestamp,
 };
 use kapsel_store::attestation::{
     AttemptPlace, AttemptTrace, Head, Integration, LeafName, LeafOpening, Log, LogEntry, LogKey, PendingLeaf,
     StoredLeaf, Tile, TileId,
 };
 use kapsel_store::{
-    AdminStore, AttestationStore, ChangeSeq, CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, DueReplays,
-    EndpointChange, EventDetail, EventFilter, EventSummary, Hour, IngestStore, Ingested, KeptReply, LaneScan, NewEvent,
-    QueueLook, QueueUsage, Replay, ReplayCount, ReplayPage, ReplayScan, ReplayStep, ReplayStore, ReplyClaim,
-    ReplyState, ReplyStore, Settled, Settlement, Statistics, StatisticsChange, StatisticsStore, Store, StoreError,
+    AdminStore, AttestationStore, ChangeSeq, CircuitStore, ClaimRequest, ClaimedDelivery, DeliveryStore, DueErasures,
+    DueReplays, EndpointChange, Erasure, ErasureStep, ErasureStore, EventDetail, EventFilter, EventSummary, Hour,
+    IngestStore, Ingested, KeptReply, LaneScan, NewEvent, QueueLook, QueueUsage, Replay, ReplayCount, ReplayPage,
+    ReplayScan, ReplayStep, ReplayStore, ReplyClaim, ReplyState, ReplyStore, RetentionPage, RetentionStep,
+    RetentionStore, Settled, Settlement, Statistics, StatisticsChange, StatisticsStore, Store, StoreError,
     StoredCircuit, TenantChange, TenantStore,
 };
 use tokio::time::Instant;
@@ -174,6 +175,17 @@ metered! {
         replay_scan(now: Timestamp, scan: ReplayScan) -> ReplayPage;
         replay_advance_if_version(now: Timestamp, step: ReplayStep) -> Option<Replay>;
         replay_count(now: Timestamp, scan: ReplayScan) -> ReplayCount;
+    }
+    RetentionStore [] {
+        retention_remove(step: RetentionStep) -> RetentionPage;
+    }
+    ErasureStore [] {
+        erasure_insert(erasure: Erasure) -> ();
+        erasure_get(tenant_id: Option<TenantId>, id: ErasureId) -> Erasure;
+        erasure_list(tenant_id: Option<TenantId>, before: Option<ErasureId>, limit: usize) -> Vec<Erasure>;
+        erasure_due(now: Timestamp, limit: usize) -> DueErasures;
+        erasure_advance_if_version(now: Timestamp, step: ErasureStep) -> Option<Erasure>;
+        erasure_covers(events: Vec<(TenantId, EventId)>) -> Vec<EventId>;
     }
     AttestationStore [] {
         log_open(now: Timestamp, id: LogId, origin: String) -> Log;

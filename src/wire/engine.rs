@@ -3,10 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use kapsel_core::{Clock, Entropy, IdGenerator, InstanceId, Sealer, SystemEntropy};
+use kapsel_delivery::SharedTerms;
 use kapsel_store::sealing::{self, SealedStore, SealingError};
 use kapsel_store::spool::{SpoolDrain, SpoolGauge, SpoolSettings, SpoolStore as _, SpooledStore};
-use kapsel_store::{PoolUse, Store};
-use kapsel_store_postgres::{OpenError, PostgresOptions, PostgresStore, Retention, Upkeep};
+use kapsel_store::{PoolUse, Retention, Store};
+use kapsel_store_postgres::{OpenError, PostgresOptions, PostgresStore, Upkeep};
 use kapsel_store_sqlite::{SpoolOptions, SqliteOptions, SqliteSpool, SqliteStore};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -93,7 +94,7 @@ impl Engine {
                 );
             }),
         };
-        let store = connect(database, keys.sealer.clone(), clock, entropy).await?;
+        let store = connect(database, config.retention, keys.sealer.clone(), clock, entropy).await?;
         bring_secrets_up_to_date(&store, keys).await?;
         let instance = identity.id();
         let spool = folder.map(|folder| Spool::new(folder, store.clone()));
@@ -148,6 +149,15 @@ impl Engine {
             // It has one writer by itself.
             Kind::Embedded(_) => 1,
             Kind::Postgres { .. } => POSTGRES_WRITERS,
+        }
+    }
+
+    /// Who removes what everybody keeps for the same time.
+    pub(crate) fn shared_terms(&self) -> SharedTerms {
+        match self.kind {
+            Kind::Embedded(_) => SharedTerms::RowByRow,
+            // Its partitions go as a whole.
+            Kind::Postgres { .. } => SharedTerms::OfTheEngine,
         }
     }
 
@@ -225,17 +235,17 @@ impl Spool {
 pub(crate) fn check(config: &StorageConfig) -> Result<(), Failure> {
     config.database.as_ref().map_or(Ok(()), |database| {
         let sealer = closed(&(Arc::new(SystemEntropy) as _));
-        options(database, sealer).check().map_err(unusable)
+        options(database, config.retention, sealer).check().map_err(unusable)
     })
 }
 
-fn options(database: &DatabaseConfig, sealer: Sealer) -> PostgresOptions {
+fn options(database: &DatabaseConfig, retention: Retention, sealer: Sealer) -> PostgresOptions {
     PostgresOptions {
         url: database.url.clone(),
         connections_max: database.connections_max,
         wait_max: database.wait_max,
         allow_unsafe: database.allow_unsafe,
-        retention: Retention { events: database.event_retention, attempts: database.attempt_retention },
+        retention,
         sealer,
     }
 }
@@ -269,7 +279,9 @@ impl Bare {
     ) -> Result<Self, Failure> {
         Ok(match &config.database {
             None => Bare::Embedded(open_folder(config, closed(entropy)).await?),
-            Some(database) => Bare::Postgres(connect(database, closed(entropy), clock, entropy).await?),
+            Some(database) => {
+                Bare::Postgres(connect(database, config.retention, closed(entropy), clock, entropy).await?)
+            }
         })
     }
 
@@ -345,15 +357,17 @@ async fn open_spool(config: &StorageConfig, bytes_max: u64) -> Result<SqliteSpoo
 
 async fn connect(
     database: &DatabaseConfig,
+    retention: Retention,
     sealer: Sealer,
     clock: &dyn Clock,
     entropy: &Arc<dyn Entropy>,
 ) -> Result<PostgresStore, Failure> {
-    PostgresStore::open(&options(database, sealer), Arc::clone(entropy), clock.now()).await.map_err(|error| match error
-    {
-        error @ (OpenError::Url(_) | OpenError::Tls { .. }) => unusable(error),
-        error => Failure::runtime("opening the database")(error.into()),
-    })
+    PostgresStore::open(&options(database, retention, sealer), Arc::clone(entropy), clock.now()).await.map_err(
+        |error| match error {
+            error @ (OpenError::Url(_) | OpenError::Tls { .. }) => unusable(error),
+            error => Failure::runtime("opening the database")(error.into()),
+        },
+    )
 }
 
 /// Where the spool is, inside of the data folder.

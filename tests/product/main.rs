@@ -9,6 +9,8 @@ mod circuits;
 mod commands;
 mod crash;
 mod duplicates;
+mod erasure;
+mod export;
 mod first_webhook;
 mod hostile;
 mod hostile_clients;

@@ -28,9 +28,10 @@ use axum::Router;
 use kapsel_attestation::Prover;
 use kapsel_core::{Clock, EndpointId, Entropy, IdGenerator, Sealer, TenantId, Tracer};
 use kapsel_store::{
-    AdminStore, CircuitStore, EndpointDirectory, Handoff, IngestStore, ReplayStore, ReplyStore, SpoolGauge,
-    StatisticsStore, Store, TenantDirectory, TenantStore,
+    AdminStore, CircuitStore, EndpointDirectory, ErasureStore, Handoff, IngestStore, ReplayStore, ReplyStore,
+    SpoolGauge, StatisticsStore, Store, TenantDirectory, TenantStore,
 };
+use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -94,6 +95,9 @@ struct Shared {
     store: Arc<dyn AdminStore>,
     circuits: Arc<dyn CircuitStore>,
     replays: Arc<dyn ReplayStore>,
+    erasures: Arc<dyn ErasureStore>,
+    /// Places for exports.
+    exports: Arc<Semaphore>,
     accounts: Arc<dyn TenantStore>,
     kept_replies: Arc<dyn ReplyStore>,
     statistics: Arc<dyn StatisticsStore>,
@@ -137,6 +141,7 @@ impl Api {
         queue.start_writers(committer, settings.writers);
         let circuits: Arc<dyn CircuitStore> = Arc::clone(&deps.store) as _;
         let replays: Arc<dyn ReplayStore> = Arc::clone(&deps.store) as _;
+        let erasures: Arc<dyn ErasureStore> = Arc::clone(&deps.store) as _;
         let accounts: Arc<dyn TenantStore> = Arc::clone(&deps.store) as _;
         let kept_replies: Arc<dyn ReplyStore> = Arc::clone(&deps.store) as _;
         let statistics: Arc<dyn StatisticsStore> = Arc::clone(&deps.store) as _;
@@ -155,6 +160,8 @@ impl Api {
                 store,
                 circuits,
                 replays,
+                erasures,
+                exports: Arc::new(Semaphore::new(manage::export::EXPORTS_MAX)),
                 accounts,
                 kept_replies,
                 statistics,

@@ -36,7 +36,8 @@ pub(crate) const GONE: StatusCode = StatusCode::GONE;
 /// The second status of [`ErrorCode::StateConflict`]: the version that `If-Match` names is not the present one.
 pub(crate) const PRECONDITION_FAILED: StatusCode = StatusCode::PRECONDITION_FAILED;
 
-/// The HTTP status of an error code. [`ErrorCode::InvalidEndpoint`] has a second one: see [`Problem::gone`].
+/// The HTTP status of an error code. [`ErrorCode::InvalidEndpoint`] and
+/// [`ErrorCode::NotFound`] have a second one: see [`Problem::gone`] and [`Problem::erased`].
 pub(crate) const fn status_of(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::BadRequest => StatusCode::BAD_REQUEST,
@@ -140,6 +141,13 @@ impl Problem {
     pub(crate) fn gone(message: impl Into<Cow<'static, str>>) -> Self {
         let mut problem = Problem::new(ErrorCode::InvalidEndpoint, message);
         problem.0.status = GONE;
+        problem
+    }
+
+    /// The event exists, and what it held was erased.
+    pub(crate) fn erased() -> Self {
+        let mut problem = Problem::new(ErrorCode::NotFound, "the payload was erased");
+        problem.0.status = StatusCode::GONE;
         problem
     }
 
@@ -330,6 +338,13 @@ pub(crate) fn accepted(path: &str, body: &impl Serialize) -> Response {
 /// An answer with these bytes as its body.
 pub(crate) fn bytes(media_type: HeaderValue, bytes: Bytes) -> Response {
     let mut response = Response::new(Body::from(bytes));
+    response.headers_mut().insert(CONTENT_TYPE, media_type);
+    response
+}
+
+/// An answer whose body comes bit by bit.
+pub(crate) fn stream(media_type: HeaderValue, body: Body) -> Response {
+    let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, media_type);
     response
 }

@@ -105,12 +105,19 @@ pub enum FinalReason {
     EndpointDeleted,
     /// It was accepted while the store could not be asked, and its idempotency key turned out to be used already.
     Duplicate,
+    /// Somebody had the event erased while the delivery was waiting.
+    Erased,
 }
 
 impl FinalReason {
     /// Every reason.
-    pub const ALL: &'static [FinalReason] =
-        &[FinalReason::AttemptsExhausted, FinalReason::Refused, FinalReason::EndpointDeleted, FinalReason::Duplicate];
+    pub const ALL: &'static [FinalReason] = &[
+        FinalReason::AttemptsExhausted,
+        FinalReason::Refused,
+        FinalReason::EndpointDeleted,
+        FinalReason::Duplicate,
+        FinalReason::Erased,
+    ];
 
     /// The word that the API shows.
     pub const fn as_str(self) -> &'static str {
@@ -119,6 +126,7 @@ impl FinalReason {
             FinalReason::Refused => "refused",
             FinalReason::EndpointDeleted => "endpoint_deleted",
             FinalReason::Duplicate => "duplicate",
+            FinalReason::Erased => "erased",
         }
     }
 
@@ -126,7 +134,7 @@ impl FinalReason {
     pub const fn state(self) -> DeliveryState {
         match self {
             FinalReason::AttemptsExhausted | FinalReason::Refused => DeliveryState::Failed,
-            FinalReason::EndpointDeleted | FinalReason::Duplicate => DeliveryState::Discarded,
+            FinalReason::EndpointDeleted | FinalReason::Duplicate | FinalReason::Erased => DeliveryState::Discarded,
         }
     }
 }

@@ -77,6 +77,12 @@ macro_rules! id {
                 $name(Uuid::from_u128(self.0.as_u128().saturating_sub(1)))
             }
 
+            /// The smallest id above this one; the largest has none and stays.
+            #[must_use]
+            pub const fn successor(self) -> Self {
+                $name(Uuid::from_u128(self.0.as_u128().saturating_add(1)))
+            }
+
             /// The smallest id that could have been made at `time`: where a range by time begins.
             pub fn lower_bound(time: Timestamp) -> Self {
                 let millis = u64::try_from(time.unix_millis()).unwrap_or(0);
@@ -170,6 +176,10 @@ id!(
 id!(
     /// One job that queues many events anew.
     ReplayId, "rpl"
+);
+id!(
+    /// One job that erases what events held.
+    ErasureId, "ers"
 );
 id!(
     /// One append-only log of attempts.

@@ -18,6 +18,7 @@ pub mod delivery;
 pub mod destination;
 pub mod endpoint;
 pub mod entropy;
+pub mod erasure;
 pub mod error_code;
 pub mod event;
 pub mod headers;
@@ -42,11 +43,13 @@ pub use delivery::{DeliveryRef, DeliveryState, EventStatus, FinalReason, Lease, 
 pub use destination::{AddressPolicy, BlockedAddress, DestinationUrl};
 pub use endpoint::{Endpoint, EndpointConfig, EndpointSecrets, EndpointStatus};
 pub use entropy::{Entropy, SystemEntropy};
+pub use erasure::{ErasureState, Requester};
 pub use error_code::ErrorCode;
 pub use event::Event;
 pub use headers::HeaderBlock;
 pub use ids::{
-    ApiKeyId, AttemptId, DeliveryId, EndpointId, EventId, IdGenerator, InstanceId, LogId, ReplayId, SourceId, TenantId,
+    ApiKeyId, AttemptId, DeliveryId, EndpointId, ErasureId, EventId, IdGenerator, InstanceId, LogId, ReplayId,
+    SourceId, TenantId,
 };
 pub use leaf::{Leaf, LeafField, LeafSecret};
 pub use rate_limit::RateLimit;

@@ -9,7 +9,7 @@ use kapsel_verification::leaf_hash;
 use uuid::Uuid;
 
 use crate::error::{Failure, corrupt};
-use crate::rows::{self, StoredId, id, stored, text_of_bytes, time};
+use crate::rows::{self, StoredId, id, stored, text_of_bytes, time, time_opt};
 use crate::session::{Parameters, Session};
 use crate::statements::{self as sql, Statement};
 use crate::status;
@@ -59,6 +59,7 @@ pub(crate) struct Head {
     content_type: Option<String>,
     pub(crate) size_bytes: u64,
     idempotency_key: Option<String>,
+    pub(crate) erased_at: Option<Timestamp>,
 }
 
 impl Head {
@@ -73,6 +74,7 @@ impl Head {
             status: standing.status(),
             reason: standing.reason(),
             delivered_at: standing.delivered_at,
+            erased_at: self.erased_at,
             attempts_total: standing.attempts_total,
             next_attempt_at: standing.next_attempt_at(),
         }
@@ -94,6 +96,7 @@ pub(crate) async fn heads(
             content_type: rows::get(row, 3)?,
             size_bytes: u64::try_from(size_bytes).map_err(|error| corrupt("the size of an event", error))?,
             idempotency_key: text_of_bytes(row, 5)?,
+            erased_at: time_opt(row, 6)?,
         };
         Ok((id(row, 0)?, head))
     };
@@ -214,7 +217,8 @@ async fn ids(
 /// Queues every delivery of an event anew. All or nothing: the transaction around it is rolled back where one refuses.
 ///
 /// Whoever queues something anew locks the endpoint it goes to, and whoever claims or settles a queued delivery locks its
-/// row. With both locked, in this order, nothing happens to the event until the commit but what is done here. Only then is
+/// row. With both locked, in this order, and the event itself in between, against being removed or erased, nothing happens
+/// to the event until the commit but what is done here. Only then is
 /// it read where it stands: a count of attempts that is older than the locks would number two attempts alike. So the
 /// transaction has to be one that sees what others commit.
 pub(crate) async fn requeue(
@@ -234,8 +238,12 @@ pub(crate) async fn requeue(
             Some(row) => is_disabled |= !rows::get::<bool>(&row, 1)?,
         }
     }
+    lock_shared(session, tenant_id, &[event_id.stored()]).await?;
     let busy = lock_queued(session, tenant_id, &[event_id.stored()]).await?;
     let (summary, standing) = summary_of(session, tenant_id, event_id, now).await?;
+    if summary.erased_at.is_some() {
+        return Err(StoreError::Conflict("the event is erased").into());
+    }
     let under_way = || Failure::from(StoreError::Conflict("an attempt is under way"));
     if !busy.is_empty() || standing.deliveries().any(|delivery| delivery.detail.state == DeliveryState::Delivering) {
         return Err(under_way());
@@ -268,6 +276,11 @@ pub(crate) async fn requeue(
     }
     session.execute(&sql::OUTCOME_DELETE, &[&tenant_id.stored(), &event_id.stored()]).await?;
     Ok(())
+}
+
+/// Keeps these events from being removed and erased until the commit, as far as they are there.
+pub(crate) async fn lock_shared(session: &Session, tenant_id: TenantId, events: &[Uuid]) -> Result<(), Failure> {
+    session.query(&sql::EVENT_LOCK_SHARED, &[&tenant_id.stored(), &events]).await.map(|_| ())
 }
 
 /// Locks what is queued of these events. Returns what it could not lock because somebody else is claiming or settling it.

@@ -21,6 +21,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 6, name: "0006_sealing", sql: include_str!("../migrations/0006_sealing.sql") },
     Migration { version: 7, name: "0007_replies", sql: include_str!("../migrations/0007_replies.sql") },
     Migration { version: 8, name: "0008_statistics", sql: include_str!("../migrations/0008_statistics.sql") },
+    Migration { version: 9, name: "0009_erasure", sql: include_str!("../migrations/0009_erasure.sql") },
 ];
 
 /// How often a definition is tried again that another instance was making at the same moment.

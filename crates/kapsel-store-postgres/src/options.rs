@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kapsel_core::Sealer;
+use kapsel_store::Retention;
 use kapsel_store::error::Cause;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_postgres::Config;
@@ -11,7 +12,6 @@ use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::open_error::OpenError;
-use crate::partitions::Retention;
 use crate::tls::{self, Verify};
 
 /// The fewest connections that the engine works with: work, API, upkeep.

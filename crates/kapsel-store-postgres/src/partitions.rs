@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use kapsel_core::{EventId, Timestamp};
+use kapsel_store::Retention;
 use tokio_postgres::error::SqlState;
 
 use crate::calendar::{Period, Step};
@@ -21,21 +22,6 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// How long to wait for a lock at which everybody else would queue up behind us. What is not to be had is tried again at
 /// the next round.
 const LOCK_WAIT: &str = "SET LOCAL lock_timeout = '500ms'";
-
-/// How long rows are kept. Undelivered events stay longer, whatever their age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    /// Events with their bodies.
-    pub events: Duration,
-    /// Attempts, and why deliveries ended without success.
-    pub attempts: Duration,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Retention { events: 30 * DAY, attempts: 90 * DAY }
-    }
-}
 
 /// How it stands with the partitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -100,6 +100,7 @@ async fn queue_anew(
     let tenant_id = replay.tenant_id;
     let ids: Vec<Uuid> = event_ids.iter().map(StoredId::stored).collect();
     let enabled = lock_endpoints(session, tenant_id, &status::read(session, tenant_id, &ids, now).await?).await?;
+    events::lock_shared(session, tenant_id, &ids).await?;
     let busy = events::lock_queued(session, tenant_id, &ids).await?;
     let standings = status::read(session, tenant_id, &ids, now).await?;
     let heads = events::heads(session, tenant_id, &ids).await?;
@@ -113,7 +114,7 @@ async fn queue_anew(
             let is_idle = detail.state != DeliveryState::Delivering && !busy.contains(&detail.delivery.id);
             is_idle && enabled.contains(&detail.delivery.endpoint_id)
         });
-        if is_free && replay.filter.statuses.contains(standing.status()) {
+        if is_free && head.erased_at.is_none() && replay.filter.statuses.contains(standing.status()) {
             rows.add(standing, head.size_bytes);
             left.insert(*event_id, standing.deliveries().count());
         }

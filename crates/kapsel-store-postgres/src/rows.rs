@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::{
-    ApiKeyId, Attempt, AttemptId, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointStatus, Event, EventId,
-    FailureKind, HeaderBlock, InstanceId, LogId, Outcome, ReplayId, ResponseHead, Sealer, TenantId, Timestamp,
+    ApiKeyId, Attempt, AttemptId, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointStatus, ErasureId, Event,
+    EventId, FailureKind, HeaderBlock, InstanceId, LogId, Outcome, ReplayId, ResponseHead, Sealer, TenantId, Timestamp,
 };
 use kapsel_store::{StoreError, sealing};
 use tokio_postgres::Row;
@@ -31,7 +31,7 @@ macro_rules! stored_ids {
     };
 }
 
-stored_ids!(ApiKeyId, AttemptId, DeliveryId, EndpointId, EventId, InstanceId, LogId, ReplayId, TenantId);
+stored_ids!(ApiKeyId, AttemptId, DeliveryId, EndpointId, ErasureId, EventId, InstanceId, LogId, ReplayId, TenantId);
 
 /// The value in a column.
 pub(crate) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, Failure> {

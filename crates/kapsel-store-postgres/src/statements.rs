@@ -58,6 +58,8 @@ statements! {
     Tenant API_KEY_TOUCH = "api_key_touch" (UUID, UUID, INT8) -> ();
     System ATTEMPT_TRACES = "attempt_traces" (UUID, UUID, UUID, INT4, UUID, INT8) ->
         (UUID, UUID, UUID, INT4, UUID, BOOL, BOOL, BOOL);
+    Tenant ATTEMPTS_DELETE_OF_EVENTS = "attempts_delete_of_events" (UUID, UUID_ARRAY) -> ();
+    Tenant ATTEMPTS_ERASE = "attempts_erase" (UUID, UUID_ARRAY) -> (UUID);
     Tenant ATTEMPTS_OF_EVENT = "attempts_of_event" (UUID, UUID) ->
         (UUID, INT4, UUID, UUID, TEXT, INT8, INT8, TEXT, TEXT, INT4, BYTEA, BYTEA, BOOL, BYTEA);
     Tenant ATTEMPTS_SUMMARY_OF_EVENT = "attempts_summary_of_event" (UUID, UUID_ARRAY) -> (UUID, UUID, UUID, INT8, INT8);
@@ -95,8 +97,26 @@ statements! {
     System ENTRY_INSERT = "entry_insert" (UUID, INT8, UUID_ARRAY, INT8_ARRAY) -> ();
     System ENTRY_LIST = "entry_list" (UUID, INT8, INT8) -> (INT8, UUID, BYTEA);
     System ENTRY_OF_HASH = "entry_of_hash" (INT8) -> (UUID);
+    Tenant ERASURE_ADVANCE = "erasure_advance" (UUID, UUID, UUID, BOOL, TEXT, INT8, INT8, INT8, INT8, INT8) -> ();
+    System ERASURE_COVERS = "erasure_covers" (UUID_ARRAY, UUID_ARRAY) -> (UUID);
+    System ERASURE_DUE = "erasure_due" (INT8) ->
+        (UUID, UUID, UUID, UUID, UUID, BOOL, UUID, TEXT, INT8, INT8, INT8, INT8, INT8, INT8);
+    Tenant ERASURE_EVENTS = "erasure_events" (UUID, UUID, UUID, INT8) -> (UUID);
+    System ERASURE_FIND = "erasure_find" (UUID) ->
+        (UUID, UUID, UUID, UUID, UUID, BOOL, UUID, TEXT, INT8, INT8, INT8, INT8, INT8, INT8);
+    Tenant ERASURE_GET = "erasure_get" (UUID, UUID) ->
+        (UUID, UUID, UUID, UUID, UUID, BOOL, UUID, TEXT, INT8, INT8, INT8, INT8, INT8, INT8);
+    Tenant ERASURE_INSERT = "erasure_insert"
+        (UUID, UUID, UUID, UUID, UUID, BOOL, UUID, TEXT, INT8, INT8, INT8, INT8, INT8, INT8) -> ();
+    Tenant ERASURE_LIST = "erasure_list" (UUID, UUID, INT8) ->
+        (UUID, UUID, UUID, UUID, UUID, BOOL, UUID, TEXT, INT8, INT8, INT8, INT8, INT8, INT8);
+    System ERASURE_LIST_ALL = "erasure_list_all" (UUID, INT8) ->
+        (UUID, UUID, UUID, UUID, UUID, BOOL, UUID, TEXT, INT8, INT8, INT8, INT8, INT8, INT8);
+    Tenant ERASURE_LOCK = "erasure_lock" (UUID, UUID) ->
+        (UUID, UUID, UUID, UUID, UUID, BOOL, UUID, TEXT, INT8, INT8, INT8, INT8, INT8, INT8);
+    Tenant EVENT_BODIES_DELETE = "event_bodies_delete" (UUID, UUID_ARRAY) -> ();
     System EVENT_EXISTS = "event_exists" (UUID_ARRAY, UUID_ARRAY) -> (UUID);
-    Tenant EVENT_HEAD = "event_head" (UUID, UUID_ARRAY) -> (UUID, UUID, INT8, TEXT, INT8, BYTEA);
+    Tenant EVENT_HEAD = "event_head" (UUID, UUID_ARRAY) -> (UUID, UUID, INT8, TEXT, INT8, BYTEA, INT8);
     Tenant EVENT_IDS_GIVEN_UP = "event_ids_given_up" (UUID, UUID, UUID, INT8) -> (UUID);
     Tenant EVENT_IDS_GIVEN_UP_OLDEST_FIRST = "event_ids_given_up_oldest_first" (UUID, UUID, UUID, INT8) -> (UUID);
     Tenant EVENT_IDS_OF_ENDPOINT = "event_ids_of_endpoint" (UUID, UUID, UUID, INT8, UUID) -> (UUID);
@@ -112,7 +132,11 @@ statements! {
         BYTEA_ARRAY, UUID_ARRAY, UUID_ARRAY, BYTEA_ARRAY, INT8_ARRAY, BYTEA_ARRAY, INT8_ARRAY, BOOL_ARRAY, INT8, INT8,
         UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, UUID_ARRAY, INT8_ARRAY, UUID_ARRAY, INT8_ARRAY, INT8_ARRAY, TEXT_ARRAY) ->
         (UUID, UUID, BYTEA);
+    Tenant EVENT_LOCK = "event_lock" (UUID, UUID_ARRAY) -> (UUID);
+    Tenant EVENT_LOCK_SHARED = "event_lock_shared" (UUID, UUID_ARRAY) -> (UUID);
     Tenant EVENT_READ = "event_read" (UUID, UUID) -> (UUID, INT8, BYTEA, BYTEA, BYTEA, BYTEA);
+    Tenant EVENTS_DELETE = "events_delete" (UUID, UUID_ARRAY) -> ();
+    Tenant EVENTS_ERASE = "events_erase" (UUID, UUID_ARRAY, INT8) -> (UUID);
     System HEAD_INSERT = "head_insert" (UUID, INT8, BYTEA, INT8, TEXT) -> ();
     System HEAD_LATEST = "head_latest" (UUID) -> (INT8, BYTEA, INT8, TEXT);
     System HEAD_LIST = "head_list" (UUID, INT8, INT8) -> (INT8, BYTEA, INT8, TEXT);
@@ -154,6 +178,7 @@ statements! {
     System PARTITION_LIST = "partition_list" (TEXT) -> (TEXT);
     System PULSE_BEAT = "pulse_beat" () -> ();
     System QUEUE_COUNT = "queue_count" (INT8) -> (INT8);
+    Tenant QUEUE_END_OF_EVENTS = "queue_end_of_events" (UUID, UUID_ARRAY, TEXT, INT8) -> ();
     Tenant QUEUE_LOCK_OF_EVENTS = "queue_lock_of_events" (UUID, UUID_ARRAY) -> (UUID);
     Tenant QUEUE_OF_EVENT = "queue_of_event" (UUID, UUID_ARRAY) -> (UUID, UUID, UUID, INT8, BOOL, INT4, BOOL);
     System QUEUE_OLDEST = "queue_oldest" (INT4) -> (UUID);
@@ -185,6 +210,7 @@ statements! {
     Tenant REPLY_READ = "reply_read" (UUID, BYTEA) -> (BYTEA, INT8, INT8, INT4, BYTEA, BYTEA);
     Tenant REPLY_RELEASE_IF_CLAIMED = "reply_release_if_claimed" (UUID, BYTEA, INT8) -> ();
     Tenant REPLY_RENEW = "reply_renew" (UUID, BYTEA, BYTEA, INT8, INT8, INT8) -> ();
+    Tenant RETENTION_ATTEMPT_EVENTS = "retention_attempt_events" (UUID, UUID, UUID, INT8) -> (UUID);
     System SECRETS_LIST = "secrets_list" (UUID, INT8) -> (UUID, UUID, BYTEA);
     Tenant SECRETS_REPLACE_IF_SAME = "secrets_replace_if_same" (UUID, UUID, BYTEA, BYTEA) -> ();
     System STATISTICS_ADD = "statistics_add"

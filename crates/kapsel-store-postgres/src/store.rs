@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kapsel_core::{Entropy, Sealer, TenantId, Timestamp};
-use kapsel_store::{PoolUse, StoreError};
+use kapsel_store::{PoolUse, Retention, StoreError};
 
 use crate::connector::{Connector, Purpose};
 use crate::error::Failure;
@@ -13,7 +13,7 @@ use crate::idempotency::Position;
 use crate::lapse::Lapse;
 use crate::open_error::OpenError;
 use crate::options::PostgresOptions;
-use crate::partitions::{PartitionReport, Retention};
+use crate::partitions::PartitionReport;
 use crate::pool::Pool;
 use crate::rows::StoredId;
 use crate::session::Session;

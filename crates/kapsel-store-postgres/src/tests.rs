@@ -16,7 +16,7 @@ use crate::statements::{ALL, Scope};
 use crate::store::PostgresStore;
 
 /// Tables whose rows belong to tenants.
-const TENANT_TABLES: [&str; 12] = [
+const TENANT_TABLES: [&str; 13] = [
     "endpoints",
     "events",
     "event_bodies",
@@ -26,6 +26,7 @@ const TENANT_TABLES: [&str; 12] = [
     "circuits",
     "replays",
     "log_leaves",
+    "erasures",
     "api_keys",
     "api_replies",
     "endpoint_statistics",
@@ -180,10 +181,21 @@ fn a_table_without_its_tenant_is_noticed() {
 /// What serves the API is registered as such, so that the tests above see it.
 #[test]
 fn modules_that_serve_the_api_use_statements_of_a_tenant() {
-    let allowed_for_everybody = ["API_KEY_FIND", "ENDPOINT_CHANGES", "PULSE_BEAT", "REPLAY_DUE", "TENANT_GET"];
+    let allowed_for_everybody = [
+        "API_KEY_FIND",
+        "ENDPOINT_CHANGES",
+        "ERASURE_COVERS",
+        "ERASURE_DUE",
+        "ERASURE_FIND",
+        "ERASURE_LIST_ALL",
+        "PULSE_BEAT",
+        "REPLAY_DUE",
+        "TENANT_GET",
+    ];
     let modules = [
         include_str!("admin.rs"),
         include_str!("api_keys.rs"),
+        include_str!("erasures.rs"),
         include_str!("events.rs"),
         include_str!("replay_step.rs"),
         include_str!("replays.rs"),
@@ -263,6 +275,7 @@ async fn no_statement_reads_a_table_or_an_index_whole(client: &Client) {
             // is looked for.
             let is_meant = scan.contains("endpoints_deleted")
                 || scan.contains("replays_running")
+                || scan.contains("erasures_running")
                 || scan.contains("circuits_probed");
             assert!(is_meant, "{} reads a whole index:\n{plan}", statement.name);
         }
@@ -367,6 +380,9 @@ async fn lists_are_read_in_the_order_of_an_index() {
         "event_ids_of_tenant_oldest_first",
         "event_ids_queued_oldest_first",
         "replay_list",
+        "erasure_due",
+        "erasure_list",
+        "erasure_list_all",
     ];
     for name in lists {
         let statement = ALL.iter().find(|statement| statement.name == name).unwrap();

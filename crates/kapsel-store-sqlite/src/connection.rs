@@ -120,6 +120,9 @@ impl WriterSource {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT.cast_signed())?;
+        // What is removed or erased shall not be found in the free parts of the file. It costs writes where large bodies go,
+        // and that is retention, which has the time.
+        connection.pragma_update(None, "secure_delete", "ON")?;
         // Held in the handlers; the look-ups would cost each insert.
         connection.pragma_update(None, "foreign_keys", "OFF")?;
         Ok(connection)
@@ -190,6 +193,7 @@ mod tests {
         assert_eq!(number("page_size"), i64::from(PAGE_BYTES));
         assert_eq!(number("journal_size_limit"), LOG_BYTES_KEPT.cast_signed());
         assert_eq!(number("mmap_size"), 0);
+        assert_eq!(number("secure_delete"), 1);
         assert_eq!(number("foreign_keys"), 0);
         assert_eq!(number("temp_store"), 2, "memory");
         assert_eq!(number("cache_size"), -1024);

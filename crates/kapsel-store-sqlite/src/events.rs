@@ -6,7 +6,7 @@ use kapsel_store::{Candidates, DeliveryDetail, EventDetail, EventFilter, EventSu
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::error::Failure;
-use crate::rows::{self, corrupt, id, stored, time};
+use crate::rows::{self, corrupt, id, stored, time, time_opt};
 use crate::statements as sql;
 use crate::status;
 
@@ -53,6 +53,7 @@ fn summary(
         status: standing.status(),
         reason: standing.reason(),
         delivered_at: standing.delivered_at,
+        erased_at: time_opt(row, 5)?,
         attempts_total: standing.attempts_total,
         next_attempt_at: standing.next_attempt_at(),
     }))
@@ -180,9 +181,12 @@ pub(crate) fn requeue(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let key = params![tenant_id.as_bytes(), event_id.as_bytes()];
-    let size_bytes: Option<i64> =
-        connection.prepare_cached(sql::EVENT_HEAD)?.query_row(key, |row| row.get(3)).optional()?;
-    let size_bytes = size_bytes.ok_or(StoreError::NotFound)?;
+    let head = |row: &Row<'_>| Ok((row.get(3)?, time_opt(row, 5)?));
+    let head: Option<(i64, _)> = connection.prepare_cached(sql::EVENT_HEAD)?.query_row(key, head).optional()?;
+    let (size_bytes, erased_at) = head.ok_or(StoreError::NotFound)?;
+    if erased_at.is_some() {
+        return Err(StoreError::Conflict("the event is erased").into());
+    }
     let standing = status::read(connection, tenant_id, event_id, now)?;
     if standing.deliveries().any(|delivery| delivery.detail.state == DeliveryState::Delivering) {
         return Err(StoreError::Conflict("an attempt is under way").into());

@@ -17,6 +17,7 @@ mod attestation;
 mod circuits;
 mod connection;
 mod delivery;
+mod erasures;
 mod error;
 mod events;
 #[cfg(test)]
@@ -34,6 +35,7 @@ mod readers;
 mod replay_step;
 mod replays;
 mod replies;
+mod retention;
 mod rows;
 mod secrets;
 mod spool;

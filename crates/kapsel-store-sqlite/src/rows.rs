@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use kapsel_core::endpoint::DisabledReason;
 use kapsel_core::{
-    ApiKeyId, Attempt, AttemptId, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointStatus, Event, EventId,
-    HeaderBlock, InstanceId, LogId, Outcome, ReplayId, ResponseHead, Sealer, TenantId, Timestamp,
+    ApiKeyId, Attempt, AttemptId, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointStatus, ErasureId, Event,
+    EventId, HeaderBlock, InstanceId, LogId, Outcome, ReplayId, ResponseHead, Sealer, TenantId, Timestamp,
 };
 use kapsel_store::error::Cause;
 use kapsel_store::{StoreError, sealing};
@@ -31,7 +31,7 @@ macro_rules! stored_ids {
     };
 }
 
-stored_ids!(ApiKeyId, AttemptId, DeliveryId, EndpointId, EventId, InstanceId, LogId, ReplayId, TenantId);
+stored_ids!(ApiKeyId, AttemptId, DeliveryId, EndpointId, ErasureId, EventId, InstanceId, LogId, ReplayId, TenantId);
 
 /// The id in a column.
 pub(crate) fn id<I: StoredId>(row: &Row<'_>, column: usize) -> rusqlite::Result<I> {

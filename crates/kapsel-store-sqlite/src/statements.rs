@@ -38,6 +38,8 @@ statements! {
     System ATTEMPT_INSERT = "attempt_insert" (16) -> ();
     System ATTEMPT_TRACES = "attempt_traces" (6) ->
         (BLOB, BLOB, BLOB, INTEGER, BLOB, EXPRESSION, EXPRESSION, EXPRESSION);
+    Tenant ATTEMPTS_DELETE_OF_EVENT = "attempts_delete_of_event" (2) -> ();
+    Tenant ATTEMPTS_ERASE = "attempts_erase" (2) -> ();
     Tenant ATTEMPTS_OF_EVENT = "attempts_of_event" (2) ->
         (BLOB, INTEGER, BLOB, BLOB, TEXT, INTEGER, INTEGER, TEXT, TEXT, INTEGER, BLOB, BLOB, INTEGER, BLOB);
     Tenant ATTEMPTS_SUMMARY_OF_EVENT = "attempts_summary_of_event" (2) -> (BLOB, BLOB, EXPRESSION, EXPRESSION);
@@ -66,9 +68,26 @@ statements! {
     System ENTRY_INSERT = "entry_insert" (4) -> ();
     System ENTRY_LIST = "entry_list" (3) -> (INTEGER, BLOB, BLOB);
     System ENTRY_OF_HASH = "entry_of_hash" (1) -> (BLOB);
+    Tenant ERASURE_ADVANCE = "erasure_advance" (10) -> ();
+    Tenant ERASURE_COVERS = "erasure_covers" (2) -> (EXPRESSION);
+    System ERASURE_DUE = "erasure_due" (1) ->
+        (BLOB, BLOB, BLOB, BLOB, BLOB, INTEGER, BLOB, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER);
+    Tenant ERASURE_EVENTS = "erasure_events" (4) -> (BLOB);
+    System ERASURE_FIND = "erasure_find" (1) ->
+        (BLOB, BLOB, BLOB, BLOB, BLOB, INTEGER, BLOB, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER);
+    Tenant ERASURE_GET = "erasure_get" (2) ->
+        (BLOB, BLOB, BLOB, BLOB, BLOB, INTEGER, BLOB, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER);
+    Tenant ERASURE_INSERT = "erasure_insert" (14) -> ();
+    Tenant ERASURE_LIST = "erasure_list" (3) ->
+        (BLOB, BLOB, BLOB, BLOB, BLOB, INTEGER, BLOB, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER);
+    System ERASURE_LIST_ALL = "erasure_list_all" (2) ->
+        (BLOB, BLOB, BLOB, BLOB, BLOB, INTEGER, BLOB, TEXT, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER);
+    Tenant EVENT_BODY_DELETE = "event_body_delete" (2) -> ();
     Tenant EVENT_BODY_INSERT = "event_body_insert" (3) -> ();
+    Tenant EVENT_DELETE = "event_delete" (2) -> ();
+    Tenant EVENT_ERASE = "event_erase" (3) -> ();
     Tenant EVENT_EXISTS = "event_exists" (2) -> (EXPRESSION);
-    Tenant EVENT_HEAD = "event_head" (2) -> (BLOB, INTEGER, TEXT, INTEGER, TEXT);
+    Tenant EVENT_HEAD = "event_head" (2) -> (BLOB, INTEGER, TEXT, INTEGER, TEXT, INTEGER);
     Tenant EVENT_IDS_GIVEN_UP = "event_ids_given_up" (4) -> (BLOB);
     Tenant EVENT_IDS_GIVEN_UP_OLDEST_FIRST = "event_ids_given_up_oldest_first" (4) -> (BLOB);
     Tenant EVENT_IDS_OF_ENDPOINT = "event_ids_of_endpoint" (5) -> (BLOB);
@@ -117,6 +136,7 @@ statements! {
     System MIGRATION_TABLE = "migration_table" (0) -> ();
     Tenant OUTCOME_DELETE = "outcome_delete" (3) -> ();
     Tenant OUTCOME_INSERT = "outcome_insert" (6) -> ();
+    Tenant OUTCOMES_DELETE_OF_EVENT = "outcomes_delete_of_event" (2) -> ();
     Tenant OUTCOMES_OF_EVENT = "outcomes_of_event" (2) -> (BLOB, BLOB, TEXT);
     System PULSE_BEAT = "pulse_beat" (0) -> ();
     Tenant QUEUE_DELETE = "queue_delete" (4) -> ();
@@ -150,6 +170,7 @@ statements! {
     Tenant REPLY_READ = "reply_read" (2) -> (BLOB, INTEGER, INTEGER, INTEGER, BLOB, BLOB);
     Tenant REPLY_RELEASE_IF_CLAIMED = "reply_release_if_claimed" (3) -> ();
     Tenant REPLY_RENEW = "reply_renew" (6) -> ();
+    Tenant RETENTION_ATTEMPT_EVENTS = "retention_attempt_events" (4) -> (BLOB);
     System SECRETS_LIST = "secrets_list" (2) -> (BLOB, BLOB, BLOB);
     Tenant SECRETS_REPLACE_IF_SAME = "secrets_replace_if_same" (4) -> ();
     System SPOOL_EXISTS = "spool_exists" (1) -> (EXPRESSION);

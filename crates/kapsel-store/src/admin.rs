@@ -49,6 +49,8 @@ pub struct EventSummary {
     pub reason: Option<FinalReason>,
     /// When its first successful attempt ended.
     pub delivered_at: Option<Timestamp>,
+    /// When it was erased: what it held, and what its attempts held, is gone.
+    pub erased_at: Option<Timestamp>,
     /// Attempts settled so far, over all its deliveries.
     pub attempts_total: u32,
     /// When it is due again, while it is received or pending; with several deliveries, the earliest such time of those
@@ -311,14 +313,14 @@ pub trait AdminStore: Send + Sync {
     /// One event as it came in, body and all.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
+    /// [`StoreError::NotFound`], also if it is erased.
     async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError>;
 
     /// Queues every delivery of an event anew, due at `now`: those that ended and those that wait. The retry policy
     /// counts from the start; the history stays and attempt numbers go on.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] with, the first that applies: "an attempt is under way", "the
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] with, the first that applies: "the event is erased", "an attempt is under way", "the
     /// endpoint is deleted", "the endpoint is disabled; enable it first". Then nothing was queued.
     async fn event_requeue(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError>;
 }

@@ -1,7 +1,8 @@
 //! The storage contract of Kapsel: what an engine must be able to do, in which units, and with which errors.
 //!
 //! **Is:** traits cut by who uses them, [`IngestStore`], [`DeliveryStore`], [`CircuitStore`], [`AdminStore`],
-//! [`TenantStore`], [`ReplayStore`], [`ReplyStore`], [`StatisticsStore`], [`AttestationStore`] and their sum
+//! [`TenantStore`], [`ReplayStore`], [`RetentionStore`], [`ErasureStore`], [`ReplyStore`], [`StatisticsStore`],
+//! [`AttestationStore`] and their sum
 //! [`Store`]; the values that go in and come out; the [`EndpointDirectory`] and the
 //! [`TenantDirectory`] that keep endpoints and tenants ready in memory;
 //! the [`Handoff`] through which a freshly stored delivery reaches the local dispatcher; the local [`spool`] in front of
@@ -20,6 +21,7 @@ pub mod circuit;
 pub mod contract;
 pub mod delivery;
 pub mod directory;
+pub mod erasure;
 pub mod error;
 pub mod handoff;
 pub mod ingest;
@@ -27,6 +29,7 @@ pub mod memory;
 pub mod pool_use;
 pub mod replay;
 pub mod reply;
+pub mod retention;
 pub mod schema;
 pub mod sealing;
 pub mod spool;
@@ -46,6 +49,7 @@ pub use delivery::{
     ClaimRequest, ClaimedDelivery, DeliveryStore, Lane, LaneQuota, LaneScan, QueueLook, Settled, Settlement,
 };
 pub use directory::{ActiveEndpoint, EndpointDirectory};
+pub use erasure::{DueErasures, Erasure, ErasureLook, ErasureStep, ErasureStore, ErasureSubject};
 pub use error::StoreError;
 pub use handoff::{Handoff, Slot};
 pub use ingest::{IngestStore, Ingested, NewDelivery, NewEvent};
@@ -55,6 +59,7 @@ pub use replay::{
     DueReplays, EventRange, Replay, ReplayCount, ReplayFilter, ReplayPage, ReplayScan, ReplayStep, ReplayStore,
 };
 pub use reply::{KeptReply, ReplyClaim, ReplyState, ReplyStore};
+pub use retention::{RetainedKind, Retention, RetentionPage, RetentionStep, RetentionStore};
 pub use spool::{SpoolDrain, SpoolGauge, SpoolSettings, SpoolState, SpoolStatus, SpoolStore, SpooledStore};
 pub use statistics::{Hour, Statistics, StatisticsChange, StatisticsStore};
 pub use tenant::{TenantChange, TenantStore};
@@ -71,6 +76,8 @@ pub trait Store:
     + ReplayStore
     + ReplyStore
     + StatisticsStore
+    + RetentionStore
+    + ErasureStore
     + AttestationStore
 {
 }
@@ -84,6 +91,8 @@ impl<T> Store for T where
         + ReplayStore
         + ReplyStore
         + StatisticsStore
+        + RetentionStore
+        + ErasureStore
         + AttestationStore
 {
 }

@@ -2,6 +2,7 @@
 
 mod attestation;
 mod endpoints;
+mod erasure;
 mod faults;
 mod leases;
 mod poison;

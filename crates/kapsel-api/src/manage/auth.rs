@@ -14,7 +14,7 @@ use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use http::uri::Authority;
 use kapsel_core::api_key::InvalidKey;
-use kapsel_core::{ApiKey, ErrorCode, KeySecret, Scope, Scopes, TenantId, TenantStatus};
+use kapsel_core::{ApiKey, ApiKeyId, ErrorCode, KeySecret, Scope, Scopes, TenantId, TenantStatus};
 use kapsel_store::StoreError;
 use kapsel_store::error::with_sources;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -82,6 +82,8 @@ pub(crate) struct Principal<R> {
     pub(crate) tenant_id: TenantId,
     /// Whether the request names that tenant, be it by its key or by a header.
     pub(crate) is_named: bool,
+    /// The key that was sent, unless it was the operator's.
+    pub(crate) key_id: Option<ApiKeyId>,
     right: PhantomData<R>,
 }
 
@@ -97,7 +99,8 @@ impl<R: Right> FromRequestParts<Arc<Shared>> for Principal<R> {
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
         let caller = Caller::of(parts, shared).await?;
         caller.check_right::<R>()?;
-        Ok(Principal { tenant_id: caller.tenant_id, is_named: caller.is_named, right: PhantomData })
+        let Caller { tenant_id, is_named, key_id, .. } = caller;
+        Ok(Principal { tenant_id, is_named, key_id, right: PhantomData })
     }
 }
 
@@ -107,6 +110,8 @@ pub(crate) struct Caller {
     /// Whose endpoints and events the request is about.
     pub(crate) tenant_id: TenantId,
     is_named: bool,
+    /// The key, unless it is the operator's.
+    key_id: Option<ApiKeyId>,
     /// What its key may do; the operator may do everything.
     scopes: Option<Scopes>,
 }
@@ -133,7 +138,7 @@ impl Caller {
         let named = named_tenant(parts)?;
         if shared.operator_key.is(claimed) {
             let tenant_id = tenant_for_operator(shared, named).await?;
-            return Ok(Caller { tenant_id, is_named: named.is_some(), scopes: None });
+            return Ok(Caller { tenant_id, is_named: named.is_some(), key_id: None, scopes: None });
         }
         let key = live_key(shared, claimed).await?;
         if named.is_some_and(|named| named != key.tenant_id) {
@@ -142,7 +147,7 @@ impl Caller {
         }
         check_rate(shared, key.tenant_id)?;
         note_use(shared, &key);
-        Ok(Caller { tenant_id: key.tenant_id, is_named: true, scopes: Some(key.scopes) })
+        Ok(Caller { tenant_id: key.tenant_id, is_named: true, key_id: Some(key.id), scopes: Some(key.scopes) })
     }
 
     /// What its key may do, in words.

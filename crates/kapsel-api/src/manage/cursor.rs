@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kapsel_core::{ApiKeyId, EndpointId, EventId, ReplayId, TenantId};
+use kapsel_core::{ApiKeyId, EndpointId, ErasureId, EventId, ReplayId, TenantId};
 
 use crate::problem::Problem;
 
@@ -60,6 +60,7 @@ macro_rules! positions {
 positions! {
     ApiKeyId = b'k';
     EndpointId = b'p';
+    ErasureId = b'x';
     EventId = b'v', true;
     ReplayId = b'r';
     TenantId = b't';

@@ -31,6 +31,9 @@ pub(crate) struct EventSummaryView {
     received_at: Timestamp,
     #[schema(value_type = Option<words::Time>, required = true)]
     delivered_at: Option<Timestamp>,
+    /// When what it held was erased.
+    #[schema(value_type = Option<words::Time>, required = true)]
+    erased_at: Option<Timestamp>,
     #[schema(value_type = Option<words::Time>, required = true)]
     next_attempt_at: Option<Timestamp>,
     #[schema(value_type = Option<String>, required = true)]
@@ -104,6 +107,7 @@ impl From<EventSummary> for EventSummaryView {
             reason: event.reason,
             received_at: event.received_at,
             delivered_at: event.delivered_at,
+            erased_at: event.erased_at,
             next_attempt_at: event.next_attempt_at,
             content_type: event.content_type,
             size_bytes: event.size_bytes,
@@ -119,6 +123,18 @@ impl From<EventDetail> for EventView {
             summary: event.summary.into(),
             deliveries: event.deliveries.into_iter().map(DeliveryView::from).collect(),
             attempts: event.attempts.into_iter().zip(event.leaf_hashes).map(AttemptView::from).collect(),
+        }
+    }
+}
+
+impl EventView {
+    /// With all that was kept of each response.
+    pub(crate) fn in_full(event: EventDetail) -> Self {
+        let attempts = event.attempts.into_iter().zip(event.leaf_hashes);
+        EventView {
+            summary: event.summary.into(),
+            deliveries: event.deliveries.into_iter().map(DeliveryView::from).collect(),
+            attempts: attempts.map(|(attempt, leaf_hash)| AttemptView::in_full(attempt, leaf_hash)).collect(),
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::response::Response;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Uri};
 use kapsel_core::{AttemptId, DeliveryState, EventId, TenantId, Timestamp};
-use kapsel_store::{EventDetail, EventFilter, StatusSet};
+use kapsel_store::{EventDetail, EventFilter, StatusSet, StoreError};
 
 use super::auth::{Principal, Read, Write};
 use super::event_view::{AttemptView, DeliveryView, EventSummaryView, EventView};
@@ -16,7 +16,7 @@ use super::query::{List, ListBothWays, Query};
 use super::{path_id, path_part};
 use crate::Shared;
 use crate::openapi::parameters::{AttemptPath, EventFilters, EventPath, Paging};
-use crate::openapi::refusals::{Conflict, NoParameters};
+use crate::openapi::refusals::{Conflict, Erased, NoParameters};
 use crate::openapi::shown::Bytes;
 use crate::problem::{self, Problem, Reply};
 
@@ -166,6 +166,7 @@ pub(crate) async fn attempt(
     responses(
         (status = 200, description = "The bytes.", body = Bytes, content_type = "application/octet-stream", headers(("Kapsel-Content-Type" = Option<String>, description = "What it came as, if that was said."), ("Content-Disposition" = String, description = "A name to keep it under."), ("X-Content-Type-Options" = String, description = "Always `nosniff`."))),
         NoParameters,
+        Erased,
     ),
 )]
 pub(crate) async fn payload(
@@ -175,7 +176,14 @@ pub(crate) async fn payload(
 ) -> Result<Response, Problem> {
     Query::read_alone(request.uri(), &[])?.end()?;
     let id: EventId = path_part(request.uri().path(), 3)?;
-    let event = shared.store.event_read(principal.tenant_id, id).await?;
+    let event = match shared.store.event_read(principal.tenant_id, id).await {
+        Err(StoreError::NotFound) => {
+            // One that was erased is there still, without a body.
+            shared.store.event_get(principal.tenant_id, id, shared.clock.now()).await?;
+            return Err(Problem::erased());
+        }
+        result => result?,
+    };
     let content_type = event.headers.get(CONTENT_TYPE.as_str()).and_then(|value| HeaderValue::from_bytes(value).ok());
     let mut response = problem::bytes(problem::BYTES, event.body);
     let headers = response.headers_mut();

@@ -13,8 +13,11 @@ pub(crate) mod endpoint_input;
 mod endpoint_patch;
 mod endpoint_view;
 mod endpoints;
+pub(crate) mod erasures;
 mod event_view;
 pub(crate) mod events;
+pub(crate) mod export;
+mod export_lines;
 pub(crate) mod fields;
 pub(crate) mod json_body;
 pub(crate) mod limits_input;
@@ -71,6 +74,9 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(replays::pause))
         .routes(routes!(replays::resume))
         .routes(routes!(replays::cancel))
+        .routes(routes!(export::export))
+        .routes(routes!(erasures::list, erasures::create))
+        .routes(routes!(erasures::show))
 }
 
 /// The id that stands as the third part of the path, as in `/v1/events/{id}/retry`. What is no id names nothing.

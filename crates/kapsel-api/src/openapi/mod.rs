@@ -93,6 +93,7 @@ fn tags() -> Value {
         {"name": "endpoints", "description": "Destinations and their settings."},
         {"name": "events", "description": "What came in, and what became of it."},
         {"name": "replays", "description": "Queueing many events anew."},
+        {"name": "erasures", "description": "What has to go, and what somebody has a right to have."},
         {"name": "tenants", "description": "Owners of endpoints. For the operator."},
         {"name": "api-keys", "description": "Keys of tenants. For the operator."},
         {"name": "attestation", "description": "The log of attempts: heads, proofs, keys, tiles."},

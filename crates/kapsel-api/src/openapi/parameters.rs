@@ -72,6 +72,8 @@ parameters! {
     AttemptPath = [path("attempt_id", "Which attempt.", words::id(kapsel_core::AttemptId::PREFIX))];
     /// `{id}` of a replay.
     ReplayPath = [path("id", "Which replay.", words::id(kapsel_core::ReplayId::PREFIX))];
+    /// `{id}` of an erasure.
+    ErasurePath = [path("id", "Which erasure.", words::id(kapsel_core::ErasureId::PREFIX))];
     /// `{id}` of a tenant.
     TenantPath = [path("id", "Which tenant.", words::id(kapsel_core::TenantId::PREFIX))];
     /// `{id}` of a key.
@@ -128,6 +130,12 @@ parameters! {
             interval["default"] = "hour".into();
             interval
         }),
+    ];
+    /// What is exported.
+    ExportRange = [
+        query("since", "Events that were accepted from then on.", words::time_input()),
+        query("until", "Events that were accepted before.", words::time_input()),
+        query("include_payload", "Whether with their payloads.", json!({"type": "boolean", "default": true})),
     ];
     /// Which keys.
     KeyFilters = [

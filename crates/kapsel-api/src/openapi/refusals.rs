@@ -93,6 +93,10 @@ refusals! {
     ];
     /// A limit of the tenant is reached.
     TooManyEndpoints = [Refusal::new(ErrorCode::LimitReached, "the tenant has as many endpoints as it may have")];
+    /// One export too many.
+    TooManyExports = [Refusal::new(ErrorCode::RateLimited, "too many exports are being made, or more requests than the tenant may make")];
+    /// What an event held is not there any more.
+    Erased = [Refusal::under(problem::GONE, ErrorCode::NotFound, "the event was erased")];
     /// What a source can hear.
     IngestRefusals = [
         Refusal::new(ErrorCode::BadRequest, "the explicit idempotency key is unusable, or the body broke off"),

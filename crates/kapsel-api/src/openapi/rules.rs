@@ -183,14 +183,13 @@ fn complete_response(status: &str, response: &mut Value) {
     }
     if codes.contains(&ErrorCode::RateLimited) {
         // Other limits have the same status, and no rate.
-        let is_alone = codes.len() == 1;
         for (name, description, schema) in [
             ("RateLimit-Limit", "How many requests may come at once.", words::whole(1, u32::MAX.into())),
             ("RateLimit-Remaining", "How many may still come at once.", json!({"const": 0})),
             ("RateLimit-Reset", "After so many seconds one more may come.", words::whole(0, 86_400)),
         ] {
             let mut header = header(description, schema);
-            header["required"] = is_alone.into();
+            header["required"] = false.into();
             headers.insert(name.to_owned(), header);
         }
     }

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{described, document, json};
 use crate::manage::{
-    api_key_input, endpoint_actions, endpoint_input, events, limits_input, policy_input, query, replay_input,
-    secret_input, statistics, tenant_input,
+    api_key_input, endpoint_actions, endpoint_input, erasures, events, export, limits_input, policy_input, query,
+    replay_input, secret_input, statistics, tenant_input,
 };
 
 fn schema(document: &Value, name: &str) -> Value {
@@ -35,6 +35,7 @@ fn bodies_have_the_fields_that_the_readers_know() {
         ("EndpointPatch", &with_status),
         ("SecretRotation", endpoint_actions::ROTATION),
         ("TestEvent", endpoint_actions::TEST),
+        ("ErasureInput", erasures::FIELDS),
         ("ReplayInput", replay_input::FIELDS),
         ("TenantInput", tenant_input::FIELDS),
         ("TenantPatch", tenant_input::FIELDS),
@@ -70,6 +71,7 @@ fn lists_have_the_parameters_that_the_readers_know() {
     assert_eq!(parameters("/v1/endpoints"), set(query::PAGING));
     assert_eq!(parameters("/v1/events"), set(&[events::FILTERS, query::PAGING].concat()));
     assert_eq!(parameters("/v1/endpoints/{id}/stats"), set(statistics::PARAMETERS));
+    assert_eq!(parameters("/v1/export"), set(export::PARAMETERS));
     assert_eq!(parameters("/v1/api-keys"), set(&[&["prefix"], query::PAGING].concat()));
 }
 

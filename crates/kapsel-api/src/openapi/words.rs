@@ -1,6 +1,6 @@
 //! Schemas of single values: ids, times, hashes, and the words that the API knows.
 
-use kapsel_core::{DeliveryState, ErrorCode, FinalReason, Scope, Tier};
+use kapsel_core::{DeliveryState, ErasureState, ErrorCode, FinalReason, Scope, Tier};
 use serde_json::{Value, json};
 
 use super::described::described;
@@ -77,6 +77,8 @@ described! {
     DeliveryId = id(kapsel_core::DeliveryId::PREFIX);
     /// The id of an endpoint.
     EndpointId = id(kapsel_core::EndpointId::PREFIX);
+    /// The id of an erasure.
+    ErasureId = id(kapsel_core::ErasureId::PREFIX);
     /// The id of an event.
     EventId = id(kapsel_core::EventId::PREFIX);
     /// The id of a log of attempts.
@@ -105,6 +107,8 @@ described! {
     ReasonWord = words(FinalReason::ALL.iter().map(|reason| reason.as_str()));
     /// What failed in an attempt; see the page of the code.
     AttemptErrorCode = words(codes(|code| code.as_str().starts_with("E2") || *code == ErrorCode::Internal));
+    /// Where an erasure stands.
+    ErasureStateWord = words(ErasureState::ALL.iter().map(|state| state.as_str()));
     /// Where a replay stands.
     ReplayStateWord = words(["running", "paused", "completed", "cancelled"]);
     /// What figures are counted by.

@@ -5,8 +5,8 @@
 //! all: a connection on which no request began and none was worked on for a while is ended.
 
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyper_util::server::graceful::GracefulConnection;
@@ -25,6 +25,19 @@ pub(super) struct Activity {
 
 /// A request that is being worked on.
 pub(super) struct Running(Arc<Activity>);
+
+/// What an answer is told by that it is worked on beyond its head: whoever makes its body holds a clone, and as long as
+/// there is one, the request counts as being worked on. It travels among the extensions of the answer.
+#[derive(Clone, Default)]
+pub(crate) struct LongAnswer(Arc<OnceLock<Running>>);
+
+impl LongAnswer {
+    /// Lets the request go on for as long as somebody holds a clone.
+    pub(super) fn keep(self, running: Running) {
+        // Set once: an answer passes here once.
+        let _ = self.0.set(running);
+    }
+}
 
 impl Activity {
     pub(super) fn begin(self: &Arc<Self>) -> Running {

@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower_service::Service as _;
 
-use super::activity::{self, Activity, Patience};
+use super::activity::{self, Activity, LongAnswer, Patience};
 use super::http::Http;
 use super::tls::{ALPN_HTTP2, Tls};
 use crate::client_address::{ClientAddress, Peer};
@@ -111,8 +111,12 @@ impl Edge {
             let running = activity.begin();
             let answer = self.router.clone().call(request);
             async move {
-                let answer: Result<Response, Infallible> = answer.await;
-                drop(running);
+                let mut answer: Result<Response, Infallible> = answer.await;
+                let long = answer.as_mut().ok().and_then(|answer| answer.extensions_mut().remove::<LongAnswer>());
+                match long {
+                    Some(long) => long.keep(running),
+                    None => drop(running),
+                }
                 answer
             }
         });

@@ -4,7 +4,7 @@
 //! is allowed, `activity` knows whether anything still happens on a connection, and `tls` holds certificates.
 
 mod accept;
-mod activity;
+pub(crate) mod activity;
 mod connection;
 mod http;
 mod limits;

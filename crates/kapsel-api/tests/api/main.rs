@@ -10,12 +10,14 @@
 
 mod attest;
 mod error_pages;
+mod export;
 mod ingest_accept;
 mod ingest_load;
 mod ingest_refuse;
 mod manage_auth;
 mod manage_endpoint_actions;
 mod manage_endpoints;
+mod manage_erasures;
 mod manage_events;
 mod manage_input;
 mod manage_replays;

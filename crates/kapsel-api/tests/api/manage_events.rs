@@ -73,6 +73,7 @@ async fn an_event_is_shown_with_its_deliveries_and_attempts() {
         "reason": null,
         "received_at": "2026-01-01T00:00:00.000Z",
         "delivered_at": null,
+        "erased_at": null,
         "next_attempt_at": null,
         "content_type": "application/json",
         "size_bytes": 2,

@@ -8,10 +8,12 @@
 )]
 
 mod dispatcher;
+mod erasure;
 mod guard;
 mod hostile;
 mod network;
 mod replay;
+mod retention;
 mod tls;
 mod transport;
 mod world;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kapsel_core::{Clock as _, EventId, SystemEntropy, Timestamp};
-use kapsel_store::{AdminStore as _, Ingested};
-use kapsel_store_postgres::{PostgresStore, Retention, Upkeep};
+use kapsel_store::{AdminStore as _, Ingested, Retention};
+use kapsel_store_postgres::{PostgresStore, Upkeep};
 use test_harness::TestClock;
 use test_harness::postgres::shared;
 

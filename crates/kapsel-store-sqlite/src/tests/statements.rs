@@ -20,6 +20,7 @@ const TENANT_TABLES: &[&str] = &[
     "circuits",
     "replays",
     "log_leaves",
+    "erasures",
     "api_keys",
     "api_replies",
     "endpoint_statistics",
@@ -108,11 +109,21 @@ fn database_queries_enforce_tenant_id_filtering() {
 /// What serves the API is registered as such, so that the test above sees it.
 #[test]
 fn modules_that_serve_the_api_use_statements_of_a_tenant() {
-    let allowed_for_everybody =
-        ["API_KEY_FIND", "ENDPOINT_CHANGES", "ENDPOINT_IS_ENABLED", "PULSE_BEAT", "REPLAY_DUE", "TENANT_GET"];
+    let allowed_for_everybody = [
+        "API_KEY_FIND",
+        "ENDPOINT_CHANGES",
+        "ENDPOINT_IS_ENABLED",
+        "ERASURE_DUE",
+        "ERASURE_FIND",
+        "ERASURE_LIST_ALL",
+        "PULSE_BEAT",
+        "REPLAY_DUE",
+        "TENANT_GET",
+    ];
     let modules = [
         include_str!("../admin.rs"),
         include_str!("../api_keys.rs"),
+        include_str!("../erasures.rs"),
         include_str!("../events.rs"),
         include_str!("../replay_step.rs"),
         include_str!("../replays.rs"),
@@ -164,6 +175,7 @@ fn no_statement_looks_at_all_rows_of_a_large_table() {
         "leaf_pending_of_hash",
         // An index in which only the running jobs are.
         "replay_due",
+        "erasure_due",
         // What they read whole is a list of their own, of one tenant's endpoints or of its queue up to a bound.
         "endpoint_delete_of_tenant",
         "queue_usage",
@@ -245,6 +257,11 @@ fn hot_statements_go_by_their_keys() {
             sql::EVENT_IDS_UNDELIVERED_OLDEST_FIRST,
             "queue_by_event (tenant_id=? AND event_id>? AND event_id<?)",
         ),
+        ("erasure_due", sql::ERASURE_DUE, "USING INDEX erasures_running"),
+        ("erasure_list", sql::ERASURE_LIST, "erasures_by_tenant (tenant_id=? AND id<?)"),
+        ("erasure_covers", sql::ERASURE_COVERS, "erasures_of_tenants (tenant_id=? AND end_event_id>?)"),
+        ("erasure_events", sql::ERASURE_EVENTS, "(tenant_id=? AND id>? AND id<?)"),
+        ("retention_attempt_events", sql::RETENTION_ATTEMPT_EVENTS, "(tenant_id=? AND event_id>? AND event_id<?)"),
         ("replay_list", sql::REPLAY_LIST, "replays_by_tenant (tenant_id=? AND id<?)"),
         ("spool_exists", sql::SPOOL_EXISTS, "spool_by_id (id=?)"),
         ("spool_key_find", sql::SPOOL_KEY_FIND, "spool_by_key (endpoint_id=? AND key_hash=?)"),
@@ -279,7 +296,7 @@ fn a_look_for_a_step_costs_the_same_however_much_there_is() {
     let tables = [
         ("outcomes", "INSERT INTO outcomes VALUES (zeroblob(16), ?1, ?1, zeroblob(16), 'refused', 0)"),
         ("queue", "INSERT INTO queue VALUES (zeroblob(16), 0, ?1, ?1, zeroblob(16), NULL, NULL, 0, 0, 0)"),
-        ("events", "INSERT INTO events VALUES (zeroblob(16), ?1, zeroblob(16), 0, 0, NULL, NULL, x'', x'', x'')"),
+        ("events", "INSERT INTO events VALUES (zeroblob(16), ?1, zeroblob(16), 0, 0, NULL, NULL, x'', x'', x'', NULL)"),
     ];
     let fill = |from: u16, to: u16| {
         for number in from..to {

@@ -32,6 +32,7 @@ pub mod attestation;
 pub mod circuits;
 pub mod claim;
 pub mod differential;
+pub mod erasure;
 pub mod ingest;
 pub mod lanes;
 pub mod load;
@@ -39,6 +40,7 @@ pub mod pages;
 pub mod replay;
 pub mod replay_steps;
 pub mod replies;
+pub mod retention;
 pub mod sealing;
 pub mod settle;
 pub mod statistics;
@@ -185,6 +187,24 @@ macro_rules! contract_suite {
                 replay_takes_each_event_once,
                 replays_of_tenants_never_meet,
             }
+            retention::{
+                events_go_before_what_happened_to_them,
+                what_is_undelivered_is_never_removed,
+                retention_goes_in_steps,
+                leaves_outlive_their_attempts,
+                retention_of_tenants_never_meets,
+            }
+            erasure::{
+                erasure_takes_what_was_held_and_leaves_what_happened,
+                erased_events_are_never_delivered,
+                erasure_waits_for_an_attempt_under_way,
+                erasing_twice_is_fine,
+                erasure_needs_something_of_its_event,
+                erasures_are_kept_and_listed,
+                erasure_steps_are_made_once,
+                erasure_of_a_tenant_goes_in_steps,
+                erasure_of_a_tenant_finds_what_comes_late,
+            }
             attestation::{
                 leaf_exists_iff_settled,
                 log_is_made_once,
@@ -266,12 +286,14 @@ mod tests {
             include_str!("attestation.rs"),
             include_str!("circuits.rs"),
             include_str!("claim.rs"),
+            include_str!("erasure.rs"),
             include_str!("ingest.rs"),
             include_str!("lanes.rs"),
             include_str!("pages.rs"),
             include_str!("replay.rs"),
             include_str!("replay_steps.rs"),
             include_str!("replies.rs"),
+            include_str!("retention.rs"),
             include_str!("settle.rs"),
             include_str!("statistics.rs"),
             include_str!("tenant_admin.rs"),

@@ -267,6 +267,7 @@ pub async fn summary_shows_what_came_in(world: World) {
         idempotency_key: Some("order-17".to_owned()),
         status: DeliveryState::Received,
         reason: None,
+        erased_at: None,
         delivered_at: None,
         attempts_total: 0,
         next_attempt_at: Some(world.now()),

@@ -9,8 +9,8 @@ use kapsel_core::idempotency::IdempotencyKey;
 use kapsel_core::settlement::{Decision, Next};
 use kapsel_core::{
     ApiKey, Attempt, Clock as _, DeliveryId, DeliveryRef, DeliveryState, Endpoint, EndpointId, EndpointStatus,
-    Entropy as _, Event, EventId, FailureKind, FinalReason, HeaderBlock, IdGenerator, InstanceId, Lease, LeaseToken,
-    Outcome, ReplayId, ResponseHead, Tenant, TenantId, TenantStatus, Timestamp,
+    Entropy as _, ErasureId, Event, EventId, FailureKind, FinalReason, HeaderBlock, IdGenerator, InstanceId, Lease,
+    LeaseToken, Outcome, ReplayId, ResponseHead, Tenant, TenantId, TenantStatus, Timestamp,
 };
 use test_harness::builders::{api_key, leaf_of};
 use test_harness::{EndpointBuilder, EventBuilder, SeededEntropy, TestClock};
@@ -68,6 +68,10 @@ impl World {
     }
 
     pub(super) fn replay_id(&self) -> ReplayId {
+        self.ids.next(self.now())
+    }
+
+    pub(super) fn erasure_id(&self) -> ErasureId {
         self.ids.next(self.now())
     }
 

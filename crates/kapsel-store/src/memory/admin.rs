@@ -121,7 +121,9 @@ impl AdminStore for MemoryStore {
     }
 
     async fn event_read(&self, tenant_id: TenantId, id: EventId) -> Result<Event, StoreError> {
-        Ok(Event::clone(&self.lock().event_of(tenant_id, id)?.event))
+        let state = self.lock();
+        let stored = state.event_of(tenant_id, id)?;
+        if stored.erased_at.is_some() { Err(StoreError::NotFound) } else { Ok(Event::clone(&stored.event)) }
     }
 
     async fn event_requeue(&self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError> {
@@ -152,7 +154,11 @@ impl State {
 
     /// Queues every delivery of an event anew, or none.
     pub(super) fn requeue(&mut self, tenant_id: TenantId, id: EventId, now: Timestamp) -> Result<(), StoreError> {
-        let deliveries = self.event_of(tenant_id, id)?.deliveries.clone();
+        let event = self.event_of(tenant_id, id)?;
+        if event.erased_at.is_some() {
+            return Err(StoreError::Conflict("the event is erased"));
+        }
+        let deliveries = event.deliveries.clone();
         // All or nothing: every delivery is looked at before the first one is changed.
         let stored = || deliveries.iter().filter_map(|id| self.deliveries.get(id));
         let endpoints = || stored().map(|stored| self.endpoint(stored.delivery.endpoint_id));

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use kapsel_core::{AttemptId, EventId, InstanceId, Leaf, LogId, TenantId, Timestamp};
+use kapsel_core::{AttemptId, DeliveryRef, EventId, InstanceId, Leaf, LogId, TenantId, Timestamp};
 use kapsel_verification::{Hash, empty_root};
 
 use super::MemoryStore;
@@ -33,6 +33,8 @@ pub(super) struct LogState {
 struct KeptLeaf {
     tenant_id: TenantId,
     leaf: Leaf,
+    /// Whether its commitments can be opened still.
+    has_secret: bool,
     index: Option<u64>,
 }
 
@@ -151,13 +153,16 @@ impl AttestationStore for MemoryStore {
         attempt_id: AttemptId,
     ) -> Result<Option<LeafOpening>, StoreError> {
         let state = self.lock();
-        let Ok(event) = state.event_of(tenant_id, event_id) else { return Ok(None) };
-        let attempts = || state.deliveries_of(event).flat_map(|delivery| &delivery.attempts);
-        let attempt = attempts().find(|attempt| attempt.id == attempt_id);
-        Ok(attempt.zip(state.log.leaves.get(&attempt_id)).map(|(attempt, kept)| LeafOpening {
+        // An attempt can outlive its event.
+        let event = state.event_of(tenant_id, event_id).ok();
+        let is_wanted = |name: &DeliveryRef| name.tenant_id == tenant_id && name.event_id == event_id;
+        let deliveries = state.deliveries.values().filter(|stored| is_wanted(&stored.delivery));
+        let attempt = deliveries.flat_map(|stored| &stored.attempts).find(|attempt| attempt.id == attempt_id);
+        let kept = state.log.leaves.get(&attempt_id).filter(|kept| kept.has_secret);
+        Ok(attempt.zip(kept).map(|(attempt, kept)| LeafOpening {
             secret: kept.leaf.secret,
             url: attempt.url.clone(),
-            payload_sha256: Some(event.event.body_sha256),
+            payload_sha256: event.map(|stored| stored.event.body_sha256),
             response_body: attempt.outcome.head().map(|head| head.body.clone()),
         }))
     }
@@ -220,11 +225,16 @@ impl LogState {
         let leaf = settlement.leaf.clone();
         let hash = leaf.hash;
         self.pending.insert((leaf.log_id, attempt_id), PendingLeaf { attempt_id, tenant_id, hash });
-        self.leaves.insert(attempt_id, KeptLeaf { tenant_id, leaf, index: None });
+        self.leaves.insert(attempt_id, KeptLeaf { tenant_id, leaf, has_secret: true, index: None });
     }
 
     pub(super) fn leaf_hash(&self, attempt_id: AttemptId) -> Option<Hash> {
         self.leaves.get(&attempt_id).map(|kept| kept.leaf.hash)
+    }
+
+    /// Forgets what the leaf of an attempt can be opened with; whether it was known.
+    pub(super) fn forget_secret(&mut self, attempt_id: AttemptId) -> bool {
+        self.leaves.get_mut(&attempt_id).is_some_and(|kept| std::mem::replace(&mut kept.has_secret, false))
     }
 
     pub(super) fn release_leases(&mut self, owner: Option<InstanceId>) {

@@ -157,7 +157,7 @@ impl State {
     }
 
     /// Takes a delivery out of the queue.
-    fn end(&mut self, id: DeliveryId, given_up: Option<FinalReason>) {
+    pub(super) fn end(&mut self, id: DeliveryId, given_up: Option<FinalReason>) {
         self.set_queued(id, None);
         if let Some(stored) = self.deliveries.get_mut(&id) {
             stored.given_up = given_up;

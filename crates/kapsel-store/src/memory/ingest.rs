@@ -42,7 +42,8 @@ impl State {
         }
         let mut deliveries: Vec<_> = new.deliveries.iter().map(|delivery| delivery.id).collect();
         deliveries.sort_unstable();
-        self.events.insert(event.id, StoredEvent { event: Arc::clone(event), deliveries });
+        let size_bytes = u64::try_from(event.body.len()).unwrap_or(u64::MAX);
+        self.events.insert(event.id, StoredEvent { event: Arc::clone(event), deliveries, size_bytes, erased_at: None });
         for new in &new.deliveries {
             let delivery = DeliveryRef {
                 id: new.id,

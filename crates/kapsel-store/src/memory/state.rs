@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kapsel_core::{
-    Attempt, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointStatus, Event, EventId, FinalReason, Lease,
-    ReplayId, Timestamp,
+    Attempt, DeliveryId, DeliveryRef, Endpoint, EndpointId, EndpointStatus, ErasureId, Event, EventId, FinalReason,
+    Lease, ReplayId, Timestamp,
 };
 
 use super::attestation::LogState;
@@ -14,6 +14,7 @@ use super::statistics::Figures;
 use super::tenant::Accounts;
 use crate::admin::ChangeSeq;
 use crate::circuit::StoredCircuit;
+use crate::erasure::Erasure;
 use crate::replay::Replay;
 
 /// Everything that is stored.
@@ -31,6 +32,7 @@ pub(super) struct State {
     pub(super) keys: BTreeMap<(EndpointId, [u8; 32]), UsedKey>,
     pub(super) circuits: BTreeMap<EndpointId, StoredCircuit>,
     pub(super) replays: BTreeMap<ReplayId, Replay>,
+    pub(super) erasures: BTreeMap<ErasureId, Erasure>,
     pub(super) log: LogState,
     pub(super) accounts: Accounts,
     pub(super) replies: Replies,
@@ -49,6 +51,10 @@ pub(super) struct StoredEvent {
     pub(super) event: Arc<Event>,
     /// In the order of their ids.
     pub(super) deliveries: Vec<DeliveryId>,
+    /// The length of its body as it came in.
+    pub(super) size_bytes: u64,
+    /// When it was erased. What it held is gone then.
+    pub(super) erased_at: Option<Timestamp>,
 }
 
 /// A delivery with its history.

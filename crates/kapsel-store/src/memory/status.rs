@@ -41,11 +41,12 @@ impl State {
             endpoint_id: event.endpoint_id,
             received_at: event.received_at,
             content_type: event.content_type().map(str::to_owned),
-            size_bytes: u64::try_from(event.body.len()).unwrap_or(u64::MAX),
+            size_bytes: stored.size_bytes,
             idempotency_key: event.idempotency_key.clone(),
             status,
             reason: leading().find_map(|detail| detail.reason),
             delivered_at: successes.filter(|attempt| attempt.outcome.is_success()).map(Attempt::ended_at).min(),
+            erased_at: stored.erased_at,
             attempts_total: self.deliveries_of(stored).map(StoredDelivery::attempts_total).sum(),
             next_attempt_at: leading().filter_map(|detail| detail.next_attempt_at).min(),
         }

@@ -73,6 +73,8 @@ crate::delegate_tenant_store!(SpooledStore, primary);
 crate::delegate_reply_store!(SpooledStore, primary);
 crate::delegate_statistics_store!(SpooledStore, primary);
 crate::delegate_replay_store!(SpooledStore, primary);
+crate::delegate_retention_store!(SpooledStore, primary);
+crate::delegate_erasure_store!(SpooledStore, primary);
 crate::delegate_attestation_store!(SpooledStore, primary);
 
 #[async_trait]

@@ -5,12 +5,14 @@
 //!
 //! A spooled event has been answered with 200. So it is stored whatever the store says of its key: a duplicate as ended
 //! before it began, a conflict without its key. What the store refuses for good stays in the spool and is passed over.
+//!
+//! Events of a tenant that has been erased since they were accepted leave the spool without being stored.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use kapsel_core::Timestamp;
+use kapsel_core::{EventId, Timestamp};
 use tokio::task::JoinSet;
 
 use super::port::{SpoolPage, SpooledEvent};
@@ -31,7 +33,7 @@ pub(super) struct Position {
 /// What one step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
-    /// Events that are in the store now and no longer in the spool.
+    /// Events that are in the store now and no longer in the spool, and those that were erased with their tenant.
     pub moved: usize,
     /// Events that were set aside because the store refuses them.
     pub refused: usize,
@@ -71,9 +73,12 @@ impl SpooledStore {
         // One order for everybody who inserts: two transactions that insert the same keys in different orders could
         // block each other for good. Within a batch all are due at the same time, so who goes first is told by the ids.
         batch.sort_by(|a, b| order(a).cmp(&order(b)));
+        let (erased, batch) = self.split_off_erased(batch).await?;
         let mut refused = if batch.is_empty() { BTreeSet::new() } else { self.store_all(now, &batch).await? };
-        let moved: Vec<i64> = batch.iter().map(|spooled| spooled.seq).filter(|seq| !refused.contains(seq)).collect();
-        let moved_count = moved.len();
+        let mut moved: Vec<i64> =
+            batch.iter().map(|spooled| spooled.seq).filter(|seq| !refused.contains(seq)).collect();
+        let moved_count = moved.len() + erased.len();
+        moved.extend(erased);
         if moved_count > 0 {
             (self.moved)();
             self.spool.spool_remove(moved.clone()).await?;
@@ -110,6 +115,22 @@ impl SpooledStore {
             self.end_spooling();
         }
         Ok(self.state())
+    }
+
+    /// Takes those out of a batch that have been erased with their tenant. A job that is made from now on looks a second
+    /// time after everything here is stored. Returns their numbers, and the others.
+    async fn split_off_erased(&self, batch: Vec<SpooledEvent>) -> Result<(Vec<i64>, Vec<SpooledEvent>), StoreError> {
+        let names = batch.iter().map(|spooled| (spooled.event.tenant_id, spooled.event.id)).collect();
+        let ask = self.primary.erasure_covers(names);
+        let covered = tokio::time::timeout(self.settings.move_limit, ask).await;
+        let covered = covered.map_err(|error| StoreError::unavailable("the store did not answer in time", error))??;
+        let covered: BTreeSet<EventId> = covered.into_iter().collect();
+        let (erased, others): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|spooled| covered.contains(&spooled.event.id));
+        if !erased.is_empty() {
+            tracing::info!(events = erased.len(), "spooled events were erased with their tenant; they are forgotten");
+        }
+        Ok((erased.into_iter().map(|spooled| spooled.seq).collect(), others))
     }
 
     /// Stores a batch, each event in the form that the store's answer calls for. Returns the numbers of those that the

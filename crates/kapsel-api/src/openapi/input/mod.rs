@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod endpoint;
+pub(crate) mod erasure;
 mod policies;
 pub(crate) mod replay;
 mod verification;

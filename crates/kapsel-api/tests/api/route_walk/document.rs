@@ -124,7 +124,7 @@ impl Operation {
         let mut uri = self.path.clone();
         let mut query: Vec<String> = self.required.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut headers = Vec::new();
-        let mut body = self.examples.first().cloned();
+        let mut body = self.examples.first().map(|example| self.example_of(example, ids));
         for candidate in &self.ids {
             let (own, is_other) = (&ids[&candidate.prefix], is_there(candidate));
             let id = other.filter(|_| is_other).unwrap_or(own).clone();
@@ -147,6 +147,17 @@ impl Operation {
             uri = format!("{uri}?{}", query.join("&"));
         }
         Filled { uri, headers, body }
+    }
+
+    /// An example with the ids that it names replaced by these.
+    pub(super) fn example_of(&self, example: &Value, ids: &BTreeMap<String, String>) -> Value {
+        let mut body = example.clone();
+        for candidate in self.ids.iter().filter(|candidate| candidate.place == Place::Body) {
+            if let Some(id) = body.get_mut(&candidate.name) {
+                *id = ids[&candidate.prefix].clone().into();
+            }
+        }
+        body
     }
 
     /// A request about what is not there.

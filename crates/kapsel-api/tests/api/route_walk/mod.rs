@@ -142,7 +142,7 @@ async fn the_examples_of_the_document_are_accepted() {
     for operation in operations() {
         for example in &operation.examples {
             let mut ids = operation.fill(&world.ours, None, None);
-            ids.body = Some(example.clone());
+            ids.body = Some(operation.example_of(example, &world.ours));
             let answer = send(&world, &operation, Some(KEY), &document::for_tenant(ids, &world.ours["ten"])).await;
             assert!(
                 answer.status.is_success(),

@@ -234,6 +234,8 @@ impl DeliveryStore for TestStore {
 kapsel_store::delegate_tenant_store!(TestStore, inner);
 kapsel_store::delegate_reply_store!(TestStore, inner);
 kapsel_store::delegate_statistics_store!(TestStore, inner);
+kapsel_store::delegate_retention_store!(TestStore, inner);
+kapsel_store::delegate_erasure_store!(TestStore, inner);
 
 #[async_trait]
 impl AdminStore for TestStore {

@@ -7,9 +7,9 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kapsel_core::{DeliveryState, FinalReason};
+use kapsel_core::{DeliveryState, ErasureId, EventId, FinalReason, Requester};
 use kapsel_store::spool::{SpoolDrain, SpoolState};
-use kapsel_store::{IngestStore as _, Ingested, NewEvent, StoreError};
+use kapsel_store::{Erasure, ErasureStore as _, ErasureSubject, IngestStore as _, Ingested, NewEvent, StoreError};
 use test_harness::{SeededEntropy, TokioClock};
 
 use shaky::Mood;
@@ -101,6 +101,28 @@ async fn a_duplicate_of_an_event_from_before_ends_visibly_and_is_not_delivered()
     // The key is still the first one's.
     let again = world.insert(vec![world.source.keyed("k", "body")]).await;
     assert_eq!(again, [Ingested::Replay { original: id_of(&before) }]);
+}
+
+/// What a tenant had accepted before it was erased does not come back out of the spool.
+#[tokio::test]
+async fn events_of_an_erased_tenant_leave_the_spool_without_being_stored() {
+    let world = World::new().await;
+    world.primary.set(Mood::Away);
+    let before = world.source.event("personal");
+    assert_eq!(world.insert(vec![before.clone()]).await, [Ingested::Spooled]);
+    world.source.clock.advance(Duration::from_millis(1));
+    let now = world.now();
+    let subject = ErasureSubject::TenantBefore(EventId::lower_bound(now));
+    let tenant_id = before.event.tenant_id;
+    let erasure = Erasure::new(ErasureId::lower_bound(now), tenant_id, subject, Requester::Operator, now);
+    world.primary.erasure_insert(erasure).await.unwrap();
+    let after = world.source.event("later");
+    assert_eq!(world.insert(vec![after.clone()]).await, [Ingested::Spooled]);
+
+    world.primary.set(Mood::Well);
+    world.drain().await;
+    assert_eq!(world.events().await, [id_of(&after)]);
+    assert_eq!(world.store.status().events, 0, "and nothing of it is left in the spool");
 }
 
 #[tokio::test]

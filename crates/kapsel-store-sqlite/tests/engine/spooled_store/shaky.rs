@@ -114,6 +114,8 @@ kapsel_store::delegate_tenant_store!(ShakyStore, inner);
 kapsel_store::delegate_reply_store!(ShakyStore, inner);
 kapsel_store::delegate_statistics_store!(ShakyStore, inner);
 kapsel_store::delegate_replay_store!(ShakyStore, inner);
+kapsel_store::delegate_retention_store!(ShakyStore, inner);
+kapsel_store::delegate_erasure_store!(ShakyStore, inner);
 kapsel_store::delegate_attestation_store!(ShakyStore, inner);
 
 #[async_trait]

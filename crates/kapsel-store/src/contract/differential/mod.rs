@@ -7,6 +7,7 @@
 
 mod dump;
 mod operation;
+mod removal;
 mod replays;
 mod script;
 
@@ -116,6 +117,13 @@ mod tests {
         "endpoint_update_if_version: conflict",
         "endpoint_update_if_version: done",
         "endpoint_update_if_version: not found",
+        "erasure_advance_if_version: completed",
+        "erasure_covers: none",
+        "erasure_covers: some",
+        "erasure_insert: completed",
+        "erasure_insert: erased",
+        "erasure_insert: not found",
+        "erasure_insert: waits",
         "event_get: delivered",
         "event_get: delivering",
         "event_get: discarded",
@@ -159,6 +167,8 @@ mod tests {
         "replay_set_state_if_version: conflict",
         "replay_set_state_if_version: not found",
         "replay_set_state_if_version: some",
+        "retention_remove: none",
+        "retention_remove: some",
     ];
 
     #[tokio::test]

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use kapsel_core::settlement::Next;
 use kapsel_core::{DeliveryRef, Endpoint, EndpointId, EndpointStatus, EventId, InstanceId, Lease, TenantId, Timestamp};
 
+use super::removal::{self, Removal};
 use super::replays::ReplayCall;
 use crate::{
-    ChangeSeq, ClaimRequest, ClaimedDelivery, DueReplays, EventDetail, EventFilter, EventSummary, Ingested, LaneScan,
-    NewEvent, Replay, Settled, Settlement, Store, StoreError, StoredCircuit,
+    ChangeSeq, ClaimRequest, ClaimedDelivery, DueReplays, Erasure, EventDetail, EventFilter, EventSummary, Ingested,
+    LaneScan, NewEvent, Replay, Settled, Settlement, Store, StoreError, StoredCircuit,
 };
 
 /// A store, and how far its changes were read. Their numbers are the engine's own affair and are not compared.
@@ -73,6 +74,7 @@ pub(super) enum Operation {
     },
     EventRequeue(TenantId, EventId),
     Replay(ReplayCall),
+    Removal(Removal),
 }
 
 /// An answer.
@@ -95,6 +97,7 @@ pub(super) enum Observation {
     EventIds(Vec<EventId>),
     Replays(Vec<Replay>),
     DueReplays(DueReplays),
+    Erasures(Vec<Erasure>),
     /// The variant alone; the words are for people.
     Error(&'static str),
 }
@@ -185,6 +188,7 @@ impl Operation {
             }
             Operation::EventRequeue(tenant_id, id) => done(store.event_requeue(*tenant_id, *id, now).await?),
             Operation::Replay(call) => call.apply(&**store, now).await?,
+            Operation::Removal(removal) => removal.apply(&**store, now).await?,
         })
     }
 
@@ -225,6 +229,7 @@ impl Operation {
                 call.marks(replays).into_iter().chain([some(replays.len())]).collect()
             }
             (_, Observation::Replays(_)) => Vec::new(),
+            (_, Observation::Erasures(erasures)) => removal::marks(erasures),
             (_, Observation::DueReplays(found)) => {
                 let next = found.next_due_at.map(|_| "next due time");
                 next.into_iter().chain([some(found.due.len())]).collect()
@@ -260,6 +265,7 @@ impl Operation {
             Operation::EventList { .. } => "event_list",
             Operation::EventRequeue(..) => "event_requeue",
             Operation::Replay(call) => call.method(),
+            Operation::Removal(removal) => removal.method(),
         }
     }
 }

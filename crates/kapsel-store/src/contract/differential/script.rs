@@ -129,10 +129,11 @@ impl Script {
                 Operation::EventGet(tenant_id, id)
             }
             89..93 => self.event_list(),
-            93..99 => {
+            93..97 => {
                 let (tenant_id, id) = self.known_event();
                 Operation::EventRequeue(tenant_id, id)
             }
+            97..99 => self.removal(),
             _ => Operation::Ping,
         }
     }

@@ -1,0 +1,5 @@
+-- erasure_get
+SELECT id, tenant_id, event_id, end_event_id, after_event_id, is_second_look, requested_by, state, erased_count,
+    next_step_at, created_at, updated_at, completed_at, version
+FROM erasures
+WHERE tenant_id = $1 AND id = $2
