@@ -140,6 +140,10 @@ def mend_body(case):
         retry["cap_seconds"] = max(retry["base_seconds"], retry.get("cap_seconds") or 3_600)
     elif isinstance(retry, dict) and retry.get("cap_seconds") is not None:
         retry["cap_seconds"] = max(retry["cap_seconds"], 1)
+    ingest_limit = body.get("ingest_rate_limit")
+    if isinstance(ingest_limit, dict) and ingest_limit.get("per_second", 1_000) < 1_000:
+        # What the next requests send is to come in.
+        ingest_limit["per_second"] = 1_000
     circuit = body.get("circuit")
     if isinstance(circuit, dict) and circuit.get("open_seconds_max") is not None:
         circuit["open_seconds_max"] = max(circuit["open_seconds_max"], circuit.get("open_seconds") or 30)

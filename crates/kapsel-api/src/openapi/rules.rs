@@ -185,7 +185,7 @@ fn complete_response(status: &str, response: &mut Value) {
         // Other limits have the same status, and no rate.
         for (name, description, schema) in [
             ("RateLimit-Limit", "How many requests may come at once.", words::whole(1, u32::MAX.into())),
-            ("RateLimit-Remaining", "How many may still come at once.", json!({"const": 0})),
+            ("RateLimit-Remaining", "How many may still come at once.", words::whole(0, 0)),
             ("RateLimit-Reset", "After so many seconds one more may come.", words::whole(0, 86_400)),
         ] {
             let mut header = header(description, schema);
