@@ -19,7 +19,7 @@ const SEED: &str = "1";
 /// Fewer cases than this would mean that most of the document was passed over.
 const CASES_MIN: u64 = 3_000;
 /// It takes about a minute. A run that does not end is a failure.
-const TIME_MAX: Duration = Duration::from_secs(180);
+const TIME_MAX: Duration = Duration::from_secs(600);
 
 /// Ids of things that are there, by what stands in front of them.
 #[derive(Default)]
