@@ -5,6 +5,7 @@ mod listen;
 mod log;
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ use crate::telemetry::{self, Collector, MeteredStore, Origins, QueueWatch, Stati
 
 /// What is kept of the time for stopping, so that leases can be given back and the store closed.
 const STOP_RESERVE: Duration = Duration::from_millis(500);
+
+/// Ready when the program is to stop.
+type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A running server.
 pub(crate) struct Server {
@@ -161,30 +165,15 @@ impl Server {
         let mut background = engine.start_upkeep(&clock, &entropy, dispatcher.waker(), &stopped);
         background.extend([
             telemetry::start_upkeep(&collector, queue, Arc::clone(&statistics), told(stopped.clone())),
-            tokio::spawn({
-                let (dispatcher, stopped) = (Arc::clone(&dispatcher), stopped.clone());
-                async move { dispatcher.run(told(stopped)).await }
+            spawn(&stopped, {
+                let dispatcher = Arc::clone(&dispatcher);
+                |stop| async move { dispatcher.run(stop).await }
             }),
-            tokio::spawn({
-                let stopped = stopped.clone();
-                async move { janitor.run(told(stopped)).await }
-            }),
-            tokio::spawn({
-                let stopped = stopped.clone();
-                async move { replays.run(told(stopped)).await }
-            }),
-            tokio::spawn({
-                let stopped = stopped.clone();
-                async move { erasures.run(told(stopped)).await }
-            }),
-            tokio::spawn({
-                let stopped = stopped.clone();
-                async move { retention.run(told(stopped)).await }
-            }),
-            tokio::spawn({
-                let stopped = stopped.clone();
-                async move { tenants.run(told(stopped)).await }
-            }),
+            spawn(&stopped, |stop| async move { janitor.run(stop).await }),
+            spawn(&stopped, |stop| async move { replays.run(stop).await }),
+            spawn(&stopped, |stop| async move { erasures.run(stop).await }),
+            spawn(&stopped, |stop| async move { retention.run(stop).await }),
+            spawn(&stopped, |stop| async move { tenants.run(stop).await }),
         ]);
         let (log_stopping, log_stopped) = watch::channel(false);
         let sequencer = log.sequencer;
@@ -321,6 +310,14 @@ async fn tenants(store: &Arc<dyn Store>, now: Timestamp) -> Result<TenantDirecto
 async fn told(mut stopped: watch::Receiver<bool>) {
     // The sender lives as long as the server; without it, it is time to stop as well.
     let _ = stopped.wait_for(|stopping| *stopping).await;
+}
+
+/// Starts what runs until the program is to stop, of which it is told by the future that it gets.
+fn spawn<F>(stopped: &watch::Receiver<bool>, run: impl FnOnce(Stop) -> F) -> JoinHandle<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    tokio::spawn(run(Box::pin(told(stopped.clone()))))
 }
 
 fn transport(config: &Config) -> Result<HttpTransport, Failure> {

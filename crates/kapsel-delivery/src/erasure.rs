@@ -4,21 +4,16 @@
 //! meanwhile does nothing. Any number of instances run this side by side, and after a restart it goes on.
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kapsel_core::{Clock, Entropy, ErasureState, Timestamp};
 use kapsel_store::{ErasureStep, ErasureStore, StoreError};
 
-use crate::backoff::jittered;
+use crate::jobs::{self, JOBS_MAX, Run};
 
-/// How many jobs one run makes a step of.
-const JOBS_MAX: usize = 16;
 /// How many rows a step looks at. Each event may have a body and several attempts to overwrite.
 const LOOKS_MAX: usize = 100;
-/// How often jobs are looked for. One that is known is seen to when it is due.
-const LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// The shortest pause between two runs: others want the store for most of the time.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 
@@ -86,32 +81,10 @@ impl ErasureRunner {
 
     /// Makes steps when they are due, and looks for new jobs every second, until `shutdown` is ready.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
-        let mut shutdown = pin!(shutdown);
-        tokio::select! {
-            biased;
-            () = &mut shutdown => {}
-            () = self.run_for_ever() => {}
-        }
-    }
-
-    async fn run_for_ever(&self) {
-        loop {
-            let wait = match self.run_once().await {
-                Ok(report) if report.failed == 0 => self.wait_for(report.next_step_at),
-                // What failed would most likely fail again at once.
-                Ok(_) => LOOK_PERIOD,
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot look for erasures");
-                    LOOK_PERIOD
-                }
-            };
-            tokio::time::sleep(jittered(wait, &*self.entropy)).await;
-        }
-    }
-
-    /// How long to wait for a step that is due at `next_step_at`.
-    fn wait_for(&self, next_step_at: Option<Timestamp>) -> Duration {
-        let until = next_step_at.map_or(LOOK_PERIOD, |at| at.saturating_since(self.clock.now()));
-        until.clamp(PAUSE_MIN, LOOK_PERIOD)
+        let run_once = || async {
+            let ErasureReport { failed, next_step_at, .. } = self.run_once().await?;
+            Ok(Run { failed, next_step_at })
+        };
+        jobs::until(shutdown, jobs::repeat("erasures", &*self.clock, &*self.entropy, PAUSE_MIN, run_once)).await;
     }
 }

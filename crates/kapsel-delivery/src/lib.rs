@@ -23,6 +23,7 @@ pub mod settings;
 pub mod transport;
 
 mod backoff;
+mod jobs;
 mod unwind;
 
 pub use dispatch::{Deps, Dispatcher, DrainReport, RunOnce, Workers};

@@ -5,23 +5,18 @@
 //! restart it goes on where the store says.
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kapsel_core::{Clock, Entropy, Pace, ReplayState, Timestamp};
 use kapsel_store::{Replay, ReplayScan, ReplayStep, ReplayStore, StoreError};
 
-use crate::backoff::jittered;
+use crate::jobs::{self, JOBS_MAX, Run};
 
-/// How many jobs one run takes a step of.
-const JOBS_MAX: usize = 16;
 /// How many events a step looks at for each that it may take. Few of many may fit; the others cost a look each.
 const LOOKS_PER_EVENT: usize = 4;
 const LOOKS_MIN: usize = 100;
 const LOOKS_MAX: usize = 1_000;
-/// How often jobs are looked for. One that is known is seen to when it is due.
-const LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// The shortest pause between two runs, for others who want the store.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 
@@ -130,32 +125,10 @@ impl ReplayRunner {
 
     /// Makes steps when they are due, and looks for new jobs every second, until `shutdown` is ready.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
-        let mut shutdown = pin!(shutdown);
-        tokio::select! {
-            biased;
-            () = &mut shutdown => {}
-            () = self.run_for_ever() => {}
-        }
-    }
-
-    async fn run_for_ever(&self) {
-        loop {
-            let wait = match self.run_once().await {
-                Ok(report) if report.failed == 0 => self.wait_for(report.next_step_at),
-                // What failed would most likely fail again at once.
-                Ok(_) => LOOK_PERIOD,
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot look for replays");
-                    LOOK_PERIOD
-                }
-            };
-            tokio::time::sleep(jittered(wait, &*self.entropy)).await;
-        }
-    }
-
-    /// How long to wait for a step that is due at `next_step_at`.
-    fn wait_for(&self, next_step_at: Option<Timestamp>) -> Duration {
-        let until = next_step_at.map_or(LOOK_PERIOD, |at| at.saturating_since(self.clock.now()));
-        until.clamp(PAUSE_MIN, LOOK_PERIOD)
+        let run_once = || async {
+            let ReplayReport { failed, next_step_at, .. } = self.run_once().await?;
+            Ok(Run { failed, next_step_at })
+        };
+        jobs::until(shutdown, jobs::repeat("replays", &*self.clock, &*self.entropy, PAUSE_MIN, run_once)).await;
     }
 }

@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use kapsel_store::{ChangeSeq, RetainedKind, Retention, RetentionStep, RetentionS
 use tokio::sync::Mutex;
 
 use crate::backoff::jittered;
+use crate::jobs;
 
 /// How many rows a step looks at. At a kilobyte each that is a transaction of a few milliseconds.
 const LOOKS_MAX: usize = 200;
@@ -138,12 +138,7 @@ impl RetentionRunner {
 
     /// Sweeps now and then until `shutdown` is ready.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
-        let mut shutdown = pin!(shutdown);
-        tokio::select! {
-            biased;
-            () = &mut shutdown => {}
-            () = self.run_for_ever() => {}
-        }
+        jobs::until(shutdown, self.run_for_ever()).await;
     }
 
     async fn run_for_ever(&self) {

@@ -12,6 +12,11 @@ use crate::program::Program;
 
 const STAGES: [&str; 5] = ["attempt", "commit", "ingest", "leaf", "settle"];
 
+/// Traces go to `collector`, and this share of those that begin here is recorded.
+fn settings<'a>(collector: &'a str, ratio: &'a str) -> [(&'static str, &'a str); 3] {
+    [("KAPSEL_ALLOW_DESTINATIONS", "127.0.0.0/8"), ("KAPSEL_OTLP_ENDPOINT", collector), ("KAPSEL_TRACE_RATIO", ratio)]
+}
+
 fn is_whole(spans: &[Span]) -> bool {
     let names: BTreeSet<&str> = spans.iter().map(|span| span.name.as_str()).collect();
     STAGES.iter().all(|stage| names.contains(stage))
@@ -72,11 +77,7 @@ async fn a_trace_goes_on_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let collector = Collector::start().await;
     let endpoint = collector.endpoint();
-    let settings = [
-        ("KAPSEL_ALLOW_DESTINATIONS", "127.0.0.0/8"),
-        ("KAPSEL_OTLP_ENDPOINT", endpoint.as_str()),
-        ("KAPSEL_TRACE_RATIO", "1"),
-    ];
+    let settings = settings(&endpoint, "1");
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     let destination = Destination::start(Behaviour::Steps(vec![Step::Request, Step::Hold, Step::send(answer)])).await;
     let program = Program::start_with(folder.path(), &settings).await;
@@ -104,11 +105,7 @@ async fn a_sender_decides_about_its_own_trace() {
     let folder = tempfile::tempdir().unwrap();
     let collector = Collector::start().await;
     let endpoint = collector.endpoint();
-    let settings = [
-        ("KAPSEL_ALLOW_DESTINATIONS", "127.0.0.0/8"),
-        ("KAPSEL_OTLP_ENDPOINT", endpoint.as_str()),
-        ("KAPSEL_TRACE_RATIO", "0"),
-    ];
+    let settings = settings(&endpoint, "0");
     let program = Program::start_with(folder.path(), &settings).await;
     let destination = Destination::start(Behaviour::Ok(200)).await;
     let created = program.create_endpoint(json!({"url": destination.url()})).await;
@@ -137,12 +134,8 @@ async fn a_sender_decides_about_its_own_trace() {
 async fn a_collector_that_is_away_holds_nobody_up_and_is_told_once() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
-    let settings = [
-        ("KAPSEL_ALLOW_DESTINATIONS", "127.0.0.0/8"),
-        // Nobody listens there.
-        ("KAPSEL_OTLP_ENDPOINT", "http://127.0.0.1:9"),
-        ("KAPSEL_TRACE_RATIO", "1"),
-    ];
+    // Nobody listens there.
+    let settings = settings("http://127.0.0.1:9", "1");
     let data = folder.path().join("data");
     let program = Program::start_logging(&data, &settings, File::create(&log).unwrap()).await;
     let destination = Destination::start(Behaviour::Ok(200)).await;

@@ -16,7 +16,7 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
 use http_body::Frame;
-use kapsel_core::{ErrorCode, EventId, Timestamp};
+use kapsel_core::{ErrorCode, EventId};
 use kapsel_store::error::with_sources;
 use kapsel_store::{EventFilter, StoreError};
 use serde::Serialize;
@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 
 use super::auth::{Principal, Read};
 use super::endpoint_view::base_url;
+use super::events::time;
 use super::export_lines::{Export, write_export};
 use super::fields::TIME_PROBLEM;
 use super::query::Query;
@@ -68,7 +69,6 @@ pub(crate) async fn export(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let query = Query::read_alone(&parts.uri, PARAMETERS)?;
-    let time = |text: &str| -> Option<Timestamp> { text.replace(' ', "+").parse().ok() };
     let since = query.parsed("since", TIME_PROBLEM, time);
     let until = query.parsed("until", TIME_PROBLEM, time);
     let has_payload = query.parsed("include_payload", "must be true or false", |text| text.parse::<bool>().ok());
