@@ -22,6 +22,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 7, name: "0007_replies", sql: include_str!("../migrations/0007_replies.sql") },
     Migration { version: 8, name: "0008_statistics", sql: include_str!("../migrations/0008_statistics.sql") },
     Migration { version: 9, name: "0009_erasure", sql: include_str!("../migrations/0009_erasure.sql") },
+    Migration { version: 10, name: "0010_hash_buckets", sql: include_str!("../migrations/0010_hash_buckets.sql") },
 ];
 
 /// How often a definition is tried again that another instance was making at the same moment.

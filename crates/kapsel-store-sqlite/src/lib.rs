@@ -14,6 +14,7 @@
 mod admin;
 mod api_keys;
 mod attestation;
+mod checkpoint;
 mod circuits;
 mod connection;
 mod delivery;

@@ -136,15 +136,15 @@ impl HttpTransport {
     async fn exchange(&self, request: OutboundRequest, progress: &mut Progress) -> Result<(), Failure> {
         let (target, mut message) = compose(request)?;
         let interim = InterimLimit::watch(&mut message);
-        let (connection, response) = tokio::select! {
+        let (mut connection, response) = tokio::select! {
             biased;
             failure = interim.exceeded() => return Err(failure),
             sent = self.send_on_some_connection(&target, message, progress) => sent?,
         };
         let keep_alive = keep_alive_timeout(response.headers());
         let is_ambiguous = has_two_ends(response.headers());
-        if progress.read(response).await? && !is_ambiguous {
-            self.pool.put(target, connection, keep_alive);
+        if connection.receive(progress.read(response)).await? && !is_ambiguous {
+            self.pool.put(target, connection, keep_alive).await;
         }
         Ok(())
     }
@@ -299,7 +299,10 @@ fn keep_alive_timeout(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use test_harness::{Behaviour, Destination};
+    use tokio::net::TcpStream;
 
+    use super::connect::Stream;
+    use super::socket::Socket;
     use super::*;
 
     fn composed(url: &str) -> (Target, Request<Full<Bytes>>) {
@@ -332,12 +335,18 @@ mod tests {
         let policy = AddressPolicy::new(vec!["127.0.0.1/32".parse().unwrap()]);
         let transport = HttpTransport::new(policy, &HttpSettings::default()).unwrap();
         let url = destination.url().parse().unwrap();
-        // A connection whose other end closes while nobody looks: it seems fine, and is not.
-        let (near, far) = tokio::io::duplex(1_024);
-        let mut stale = Connection::over(near, Arc::default()).await.unwrap();
-        stale.ready().await.unwrap();
-        transport.pool.put(Target::of(&url).unwrap(), stale, None);
+        // A connection whose other end closes before the runtime can notice: it seems fine, and is not.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        let seen = near.try_clone().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let near = Stream::Plain(Socket::new(TcpStream::from_std(near).unwrap()));
+        transport.pool.put(Target::of(&url).unwrap(), Connection::open(near).await.unwrap(), None).await;
         drop(far);
+        while seen.peek(&mut [0]).is_err() {
+            std::thread::yield_now();
+        }
 
         let request = OutboundRequest { url, headers: HeaderMap::new(), body: Bytes::from_static(b"once") };
         let outcome = transport.send(request, Instant::now() + Duration::from_secs(30)).await;

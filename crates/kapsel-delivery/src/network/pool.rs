@@ -2,11 +2,17 @@
 //!
 //! An own pool of some hundred lines on hyper's connections, and not that of `hyper_util::client::legacy`, because of
 //! two bounds which that one does not have: on all idle connections together (ten thousand destinations must not keep
-//! ten thousand TLS sessions), and on the life of a connection task (it ends with the exchange it belongs to, also when
-//! the destination stops reading and a clean shutdown would wait for it for ever). It also spares a task per request.
+//! ten thousand TLS sessions), and on the life of a connection (it ends with the exchange it belongs to, also when the
+//! destination stops reading and a clean shutdown would wait for it for ever).
+//!
+//! There is no task behind a connection: whoever uses it drives it, so a request and its answer never change tasks, and
+//! with them perhaps the processor.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +22,6 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::connect::{Stream, Target};
@@ -27,13 +32,14 @@ pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long a connection is used at all. Without an end, a destination in steady use would never be resolved again, and
 /// stay where its name pointed to at the first request.
 const LIFE_MAX: Duration = Duration::from_secs(300);
-/// How long after an answer a connection may take to become ready for the next request.
-const SETTLE_MAX: Duration = Duration::from_secs(1);
 
-/// An HTTP/1.1 connection and the task that drives it. Dropping it ends the task and closes the socket at once.
+/// What reads and writes for a connection, when somebody polls it. `None` once the connection has come to its end.
+type Driver = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
+
+/// An HTTP/1.1 connection. Dropping it closes the socket at once.
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    driver: AbortHandle,
+    driver: Driver,
     watch: Arc<Watch>,
     opened_at: Instant,
 }
@@ -59,12 +65,12 @@ impl Connection {
     ) -> Result<Self, hyper::Error> {
         let (sender, connection) =
             http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(TokioIo::new(stream)).await?;
-        let driver = tokio::spawn(async move {
+        let driver = async move {
             // What goes wrong here reaches the request that it goes wrong for. Without a request it is an idle
             // connection that was closed, which is nothing to report.
             let _ = connection.await;
-        });
-        Ok(Connection { sender, driver: driver.abort_handle(), watch, opened_at: Instant::now() })
+        };
+        Ok(Connection { sender, driver: Some(Box::pin(driver)), watch, opened_at: Instant::now() })
     }
 
     /// Sends a request. If it was not written at all, the error holds it.
@@ -72,23 +78,50 @@ impl Connection {
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<http::Response<hyper::body::Incoming>, TrySendError<Request<Full<Bytes>>>> {
-        self.sender.try_send_request(request).await
+        // First, so that a connection which was closed meanwhile, or on which something came that nobody asked for, takes
+        // no request.
+        poll_fn(|cx| Poll::Ready(self.drive(cx))).await;
+        let answer = self.sender.try_send_request(request);
+        driven(&mut self.driver, answer).await
     }
 
-    /// Waits until it can take a request.
-    pub(super) async fn ready(&mut self) -> Result<(), hyper::Error> {
-        self.sender.ready().await
+    /// Awaits a part of an answer of this connection.
+    pub(super) async fn receive<T>(&mut self, part: impl Future<Output = T>) -> T {
+        driven(&mut self.driver, part).await
+    }
+
+    /// Whether it can take a request. After an answer was read to its end, it mostly can.
+    async fn is_ready(&mut self) -> bool {
+        poll_fn(|cx| Poll::Ready(self.drive(cx))).await;
+        self.is_usable()
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        drive(&mut self.driver, cx);
     }
 
     fn is_usable(&self) -> bool {
-        self.sender.is_ready() && !self.sender.is_closed()
+        self.driver.is_some() && self.sender.is_ready() && !self.sender.is_closed()
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.driver.abort();
+fn drive(driver: &mut Driver, cx: &mut Context<'_>) {
+    if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(cx).is_ready()) {
+        *driver = None;
     }
+}
+
+/// Awaits what depends on a connection, and drives it meanwhile.
+async fn driven<T>(driver: &mut Driver, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(done);
+        }
+        drive(driver, cx);
+        work.as_mut().poll(cx)
+    })
+    .await
 }
 
 /// How much the pool keeps.
@@ -121,7 +154,10 @@ struct Idle {
 }
 
 impl Idle {
-    fn is_good(&self, now: Instant) -> bool {
+    /// Not too old, and still open as far as the runtime has been told.
+    fn is_good(&mut self, now: Instant) -> bool {
+        // Whoever uses it next will poll it again; until then nobody waits for it.
+        self.connection.drive(&mut Context::from_waker(Waker::noop()));
         now < self.until && self.connection.is_usable()
     }
 }
@@ -140,7 +176,7 @@ impl Pool {
         let waiting = idle.get_mut(target)?;
         let mut found = None;
         while found.is_none()
-            && let Some(candidate) = waiting.pop()
+            && let Some(mut candidate) = waiting.pop()
         {
             *total -= 1;
             found = candidate.is_good(now).then_some(candidate.connection);
@@ -151,23 +187,12 @@ impl Pool {
         found.inspect(|connection| connection.watch.begin_exchange())
     }
 
-    /// Keeps a connection whose answer has been read to its end. `announced` is how long the destination said it would
-    /// keep it.
-    pub(super) fn put(self: &Arc<Self>, target: Target, mut connection: Connection, announced: Option<Duration>) {
-        if connection.sender.is_closed() {
-            return;
+    /// Keeps a connection whose answer has been read to its end, if it can take a request. `announced` is how long the
+    /// destination said it would keep it.
+    pub(super) async fn put(self: &Arc<Self>, target: Target, mut connection: Connection, announced: Option<Duration>) {
+        if connection.is_ready().await {
+            self.insert(target, connection, announced);
         }
-        if connection.sender.is_ready() {
-            return self.insert(target, connection, announced);
-        }
-        // The task of the connection has yet to see that the exchange is over.
-        let pool = Arc::downgrade(self);
-        tokio::spawn(async move {
-            let settled = tokio::time::timeout(SETTLE_MAX, connection.ready()).await;
-            if let (Ok(Ok(())), Some(pool)) = (settled, pool.upgrade()) {
-                pool.insert(target, connection, announced);
-            }
-        });
     }
 
     fn insert(self: &Arc<Self>, target: Target, connection: Connection, announced: Option<Duration>) {
@@ -210,10 +235,10 @@ impl Pool {
 }
 
 impl State {
-    fn close(&mut self, mut is_kept: impl FnMut(&Idle) -> bool) {
+    fn close(&mut self, mut is_kept: impl FnMut(&mut Idle) -> bool) {
         let mut total = 0;
         self.idle.retain(|_, waiting| {
-            waiting.retain(&mut is_kept);
+            waiting.retain_mut(&mut is_kept);
             total += waiting.len();
             !waiting.is_empty()
         });
@@ -249,7 +274,6 @@ async fn sweep(pool: Weak<Pool>, period: Duration) {
 mod tests {
     use std::io;
     use std::pin::Pin;
-    use std::task::{Context, Poll};
 
     use tokio::io::{DuplexStream, ReadBuf};
     use tokio::net::{TcpListener, TcpStream};
@@ -270,7 +294,7 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (other, _) = listener.accept().await.unwrap();
         let mut connection = Connection::open(Stream::Plain(Socket::new(stream))).await.unwrap();
-        connection.ready().await.unwrap();
+        assert!(connection.is_ready().await);
         (connection, other)
     }
 
@@ -305,27 +329,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dropped_connection_leaves_no_task_behind_though_it_cannot_be_shut_down() {
-        let (near, _far) = tokio::io::duplex(64);
+    async fn a_dropped_connection_is_closed_at_once_though_it_cannot_be_shut_down() {
+        let (near, mut far) = tokio::io::duplex(64);
         let mut connection = Connection::over(Clogged(near), Arc::default()).await.unwrap();
-        connection.ready().await.unwrap();
-        let driver = connection.driver.clone();
+        assert!(connection.is_ready().await);
         let request = Request::post("/").body(Full::new(Bytes::from_static(b"body"))).unwrap();
         {
             let mut sending = Box::pin(connection.send(request));
             for _ in 0..10 {
-                assert!(sending.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
-                tokio::task::yield_now().await;
+                assert!(sending.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
             }
         }
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
-        }
-        assert!(!driver.is_finished(), "a clean shutdown is not possible");
         drop(connection);
-        while !driver.is_finished() {
-            tokio::task::yield_now().await;
-        }
+        assert_eq!(tokio::io::AsyncReadExt::read(&mut far, &mut [0]).await.unwrap(), 0);
     }
 
     #[tokio::test]
@@ -334,8 +350,8 @@ mod tests {
         let (first, _other) = connection().await;
         let (second, _another) = connection().await;
         let opened_at = second.opened_at;
-        pool.put(target("a"), first, None);
-        pool.put(target("a"), second, None);
+        pool.put(target("a"), first, None).await;
+        pool.put(target("a"), second, None).await;
         assert!(pool.take(&target("b")).is_none());
         assert_eq!(pool.take(&target("a")).unwrap().opened_at, opened_at);
         assert!(pool.take(&target("a")).is_some());
@@ -350,7 +366,7 @@ mod tests {
         for host in ["a", "a", "a", "b", "b", "c", "d", "e"] {
             let (connection, other) = connection().await;
             others.push(other);
-            pool.put(target(host), connection, None);
+            pool.put(target(host), connection, None).await;
             assert!(pool.total() <= LIMITS.idle_max);
         }
         closed(&mut others[0]).await;
@@ -361,20 +377,21 @@ mod tests {
     async fn a_connection_that_the_other_side_closed_is_not_given_out() {
         let pool = Pool::new(LIMITS);
         let (connection, other) = connection().await;
-        let driver = connection.driver.clone();
-        pool.put(target("a"), connection, None);
+        pool.put(target("a"), connection, None).await;
         drop(other);
-        while !driver.is_finished() {
+        // Until the runtime has been told, it seems good.
+        while let Some(connection) = pool.take(&target("a")) {
+            pool.insert(target("a"), connection, None);
             tokio::task::yield_now().await;
         }
-        assert!(pool.take(&target("a")).is_none());
+        assert_eq!(pool.total(), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn idle_connections_are_closed_after_a_while_and_the_sweeper_ends() {
         let pool = Pool::new(LIMITS);
         let (connection, mut other) = connection().await;
-        pool.put(target("a"), connection, None);
+        pool.put(target("a"), connection, None).await;
         closed(&mut other).await;
         while pool.lock().is_swept {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -386,13 +403,13 @@ mod tests {
     async fn what_the_destination_announced_and_the_longest_life_end_it_sooner() {
         let pool = Pool::new(LIMITS);
         let (short, _other) = connection().await;
-        pool.put(target("a"), short, Some(Duration::from_secs(5)));
+        pool.put(target("a"), short, Some(Duration::from_secs(5))).await;
         tokio::time::advance(Duration::from_millis(4_100)).await;
         assert!(pool.take(&target("a")).is_none(), "given up before the destination closes it");
 
         let (old, _another) = connection().await;
         tokio::time::advance(LIFE_MAX).await;
-        pool.put(target("a"), old, None);
+        pool.put(target("a"), old, None).await;
         assert!(pool.take(&target("a")).is_none());
     }
 }

@@ -13,13 +13,14 @@
 //! close. Then writing the rest fails, while the answer lies there unread. hyper would give up at the failed write; here
 //! the write is left undone, and what reading comes to decides: an answer, or the end of the connection.
 
-use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -61,16 +62,13 @@ impl Socket {
 
     /// Reads what the system has, without asking tokio. `None` if it has nothing.
     fn look(&self, buf: &mut ReadBuf<'_>) -> Option<io::Result<()>> {
-        // tokio does not give its own descriptor away for reading. Where there is none left for a moment, the report
-        // has to do.
-        let mut stream = std::net::TcpStream::from(self.stream.as_fd().try_clone_to_owned().ok()?);
-        match stream.read(buf.initialize_unfilled()) {
-            Ok(count) => {
+        match recv(&self.stream, buf.initialize_unfilled(), RecvFlags::DONTWAIT) {
+            Ok((_, count)) => {
                 buf.advance(count);
                 Some(Ok(()))
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
-            Err(error) => Some(Err(error)),
+            Err(Errno::AGAIN | Errno::INTR) => None,
+            Err(error) => Some(Err(error.into())),
         }
     }
 
@@ -143,6 +141,7 @@ impl AsyncWrite for Socket {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::fd::AsFd;
     use std::task::Waker;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -215,7 +215,7 @@ fn hot_statements_go_by_their_keys() {
         ("leaf_of_attempt", sql::LEAF_OF_ATTEMPT, "log_entries_by_attempt (attempt_id=?)"),
         ("leaf_opening", sql::LEAF_OPENING, "PRIMARY KEY (tenant_id=? AND event_id=?)"),
         ("leaf_pending_list", sql::LEAF_PENDING_LIST, "PRIMARY KEY (log_id=?)"),
-        ("entry_of_hash", sql::ENTRY_OF_HASH, "log_entries_by_hash (hash_prefix=?)"),
+        ("entry_of_hash", sql::ENTRY_OF_HASH, "log_entries_by_hash (<expr>=? AND hash_prefix=?)"),
         ("entry_list", sql::ENTRY_LIST, "PRIMARY KEY (log_id=? AND leaf_index>?)"),
         ("attempt_traces", sql::ATTEMPT_TRACES, "PRIMARY KEY ((tenant_id,event_id,delivery_id,number,id)>(?,?,?,?,?))"),
         ("tile_read", sql::TILE_READ, "(log_id=? AND level=? AND tile_index=?)"),
