@@ -176,7 +176,9 @@ fn no_statement_looks_at_all_rows_of_a_large_table() {
         // An index in which only the running jobs are.
         "replay_due",
         "erasure_due",
-        // What they read whole is a list of their own, of one tenant's endpoints or of its queue up to a bound.
+        // What they read whole is a list of their own, of one tenant's endpoints, of its queue up to a bound, or of the parts
+        // of the log.
+        "entry_of_hash",
         "endpoint_delete_of_tenant",
         "queue_usage",
     ];
