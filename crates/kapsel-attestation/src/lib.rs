@@ -20,8 +20,8 @@ pub mod secret_key;
 pub mod sequencer;
 pub mod signer;
 pub mod signing;
-mod tiles;
-mod tree;
+pub mod tiles;
+pub mod tree;
 
 pub use error::AttestationError;
 pub use figures::LogFigures;

@@ -10,7 +10,7 @@ use crate::tree::{self, Node, Range};
 
 /// Tiles in memory. A tile serves every tree in which it is at most as wide: the tile of a smaller tree is its beginning.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tiles(BTreeMap<TileId, Bytes>);
+pub struct Tiles(BTreeMap<TileId, Bytes>);
 
 impl FromIterator<Tile> for Tiles {
     fn from_iter<I: IntoIterator<Item = Tile>>(tiles: I) -> Self {
@@ -25,7 +25,7 @@ pub struct MissingTile(pub TileId);
 
 impl Tiles {
     /// Adds a tile, in place of a former one.
-    pub(crate) fn put(&mut self, tile: Tile) {
+    pub fn put(&mut self, tile: Tile) {
         self.0.insert(tile.id, tile.hashes);
     }
 
@@ -38,7 +38,7 @@ impl Tiles {
     }
 
     /// The hash over some leaves.
-    pub(crate) fn range(&self, range: Range) -> Result<Hash, MissingTile> {
+    pub fn range(&self, range: Range) -> Result<Hash, MissingTile> {
         let nodes: Vec<Node> = range.nodes().collect();
         let mut hash: Option<Hash> = None;
         for node in nodes.into_iter().rev() {
@@ -49,18 +49,18 @@ impl Tiles {
     }
 
     /// The root of the tree of the first `size` leaves.
-    pub(crate) fn root(&self, size: u64) -> Result<Hash, MissingTile> {
+    pub fn root(&self, size: u64) -> Result<Hash, MissingTile> {
         self.range(Range { start: 0, end: size })
     }
 
     /// The hashes of a path.
-    pub(crate) fn path(&self, ranges: &[Range]) -> Result<Vec<Hash>, MissingTile> {
+    pub fn path(&self, ranges: &[Range]) -> Result<Vec<Hash>, MissingTile> {
         ranges.iter().map(|range| self.range(*range)).collect()
     }
 }
 
 /// The root over a row of hashes whose number is a power of two.
-pub(crate) fn root_of(row: &[u8]) -> Hash {
+pub fn root_of(row: &[u8]) -> Hash {
     let mut hashes: Vec<Hash> = row.chunks_exact(Hash::LEN).filter_map(Hash::from_slice).collect();
     while hashes.len() > 1 {
         hashes = hashes.chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
@@ -70,7 +70,7 @@ pub(crate) fn root_of(row: &[u8]) -> Hash {
 
 /// The right edge of a tree: the tiles that are not full. All that is needed to add leaves.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Edge {
+pub struct Edge {
     size: u64,
     /// From level 0 upwards: the hashes of the tile that is not full.
     levels: Vec<Vec<u8>>,
@@ -81,7 +81,7 @@ impl Edge {
     ///
     /// # Errors
     /// [`MissingTile`].
-    pub(crate) fn new(size: u64, tiles: &Tiles) -> Result<Self, MissingTile> {
+    pub fn new(size: u64, tiles: &Tiles) -> Result<Self, MissingTile> {
         let mut levels = Vec::new();
         for (id, width) in tree::edge_tiles(size) {
             let hashes = tiles.0.get(&id).and_then(|tile| tile.get(..width * Hash::LEN)).ok_or(MissingTile(id))?;
@@ -92,12 +92,12 @@ impl Edge {
     }
 
     /// How many leaves the tree has.
-    pub(crate) fn size(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.size
     }
 
     /// Adds leaves. Returns every tile that changes, as it is afterwards.
-    pub(crate) fn append(&mut self, leaves: impl IntoIterator<Item = Hash>) -> Vec<Tile> {
+    pub fn append(&mut self, leaves: impl IntoIterator<Item = Hash>) -> Vec<Tile> {
         let before = self.size;
         let mut tiles = Vec::new();
         for leaf in leaves {
@@ -117,7 +117,7 @@ impl Edge {
     }
 
     /// The tiles that are not full, from level 0 upwards.
-    pub(crate) fn tiles(&self) -> impl Iterator<Item = Tile> {
+    pub fn tiles(&self) -> impl Iterator<Item = Tile> {
         tree::edge_tiles(self.size).filter_map(|(id, _)| {
             let row = self.levels.get(usize::from(id.level))?;
             Some(Tile { id, hashes: Bytes::copy_from_slice(row) })
@@ -146,7 +146,7 @@ impl Edge {
     ///
     /// # Errors
     /// [`MissingTile`], if the edge is not one.
-    pub(crate) fn root(&self) -> Result<Hash, MissingTile> {
+    pub fn root(&self) -> Result<Hash, MissingTile> {
         let mut tiles = Tiles::default();
         for tile in self.tiles() {
             tiles.put(tile);

@@ -143,3 +143,107 @@ fn copy_once(connection: &Connection) -> rusqlite::Result<Progress> {
     let pages = |number: i64| u32::try_from(number).unwrap_or(0);
     statement.query_row([], |row| Ok(Progress { log: pages(row.get(1)?), copied: pages(row.get(2)?) }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migrate::MIGRATIONS;
+
+    const PAGE_BYTES: u32 = 8 * 1024;
+
+    struct Database {
+        source: WriterSource,
+        writer: Connection,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Database {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("test.db");
+            std::fs::write(&file, "").unwrap();
+            let source = WriterSource::new(&file, 1024 * 1024, MIGRATIONS);
+            let writer = source.open().unwrap();
+            writer.execute_batch("CREATE TABLE filling (bytes BLOB)").unwrap();
+            Database { source, writer, _folder: folder }
+        }
+
+        fn write(&self, pages: u32) {
+            let bytes = pages * PAGE_BYTES;
+            self.writer.execute("INSERT INTO filling VALUES (zeroblob(?1))", [bytes]).unwrap();
+        }
+
+        fn log_pages(&self) -> u32 {
+            self.source.log_pages.load(Ordering::Relaxed)
+        }
+
+        fn file_pages(&self) -> u64 {
+            std::fs::metadata(&self.source.file).unwrap().len() / u64::from(PAGE_BYTES)
+        }
+    }
+
+    #[test]
+    fn a_long_log_is_copied_beside_the_writer_and_begun_anew() {
+        let database = Database::new();
+        let checkpoints = Checkpoints::start(database.source.clone()).unwrap();
+        let mut longest = 0;
+        // Several times as much as a log that is copied in time has.
+        for _ in 0..3 * LOG_PAGES / 100 {
+            database.write(100);
+            longest = longest.max(database.log_pages());
+            checkpoints.after_commit(&database.writer);
+            if checkpoints.shared.state.load(Ordering::Acquire) == COPYING {
+                // The thread has as much time as it needs, whatever else the machine is at.
+                while checkpoints.shared.state.load(Ordering::Acquire) == COPYING {
+                    thread::yield_now();
+                }
+                assert!(database.file_pages() > u64::from(LOG_PAGES) / 2, "copied by the thread");
+            }
+        }
+        assert!(longest >= LOG_PAGES, "it was long");
+        assert!(longest < 2 * LOG_PAGES, "it was begun anew: {longest}");
+        checkpoints.stop();
+    }
+
+    #[test]
+    fn without_the_thread_the_writer_copies_at_the_upper_limit() {
+        let database = Database::new();
+        let mut checkpoints = Checkpoints::start(database.source.clone()).unwrap();
+        // Nobody hears the requests.
+        let (deaf, _) = sync_channel(1);
+        checkpoints.requests = deaf;
+        database.write(LOG_PAGES);
+        checkpoints.after_commit(&database.writer);
+        assert!(database.file_pages() < u64::from(LOG_PAGES) / 2, "nobody has copied");
+        database.write(LOG_PAGES_MAX - LOG_PAGES);
+        checkpoints.after_commit(&database.writer);
+        assert!(database.file_pages() >= u64::from(LOG_PAGES_MAX), "the writer has");
+        database.write(1);
+        assert!(database.log_pages() < 100, "and the log begins anew");
+        checkpoints.stop();
+    }
+
+    #[test]
+    fn a_reader_delays_the_copying_and_loses_nothing() {
+        let database = Database::new();
+        let checkpoints = Checkpoints::start(database.source.clone()).unwrap();
+        let reader = crate::connection::open_reader(&database.source.file, 1024 * 1024).unwrap();
+        database.write(1);
+        let snapshot = reader.unchecked_transaction().unwrap();
+        let rows = |connection: &Connection| -> u32 {
+            connection.query_row("SELECT count(*) FROM filling", [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(rows(&snapshot), 1);
+        for _ in 0..2 * LOG_PAGES / 1_000 {
+            database.write(1_000);
+            checkpoints.after_commit(&database.writer);
+        }
+        assert_eq!(rows(&snapshot), 1, "what it saw stays");
+        snapshot.finish().unwrap();
+        let written = 2 * LOG_PAGES / 1_000 + 1;
+        assert_eq!(rows(&reader), written);
+        checkpoints.stop();
+        database.writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        assert_eq!(rows(&database.writer), written);
+    }
+}

@@ -80,7 +80,7 @@ impl Connection {
     ) -> Result<http::Response<hyper::body::Incoming>, TrySendError<Request<Full<Bytes>>>> {
         // First, so that a connection which was closed meanwhile, or on which something came that nobody asked for, takes
         // no request.
-        poll_fn(|cx| Poll::Ready(self.drive(cx))).await;
+        self.look().await;
         let answer = self.sender.try_send_request(request);
         driven(&mut self.driver, answer).await
     }
@@ -92,8 +92,17 @@ impl Connection {
 
     /// Whether it can take a request. After an answer was read to its end, it mostly can.
     async fn is_ready(&mut self) -> bool {
-        poll_fn(|cx| Poll::Ready(self.drive(cx))).await;
+        self.look().await;
         self.is_usable()
+    }
+
+    /// Reads and writes what can be read and written now.
+    async fn look(&mut self) {
+        poll_fn(|cx| {
+            self.drive(cx);
+            Poll::Ready(())
+        })
+        .await;
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) {
