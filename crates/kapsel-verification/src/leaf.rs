@@ -156,19 +156,27 @@ impl Text {
     fn string(&mut self, before: &str, value: &str) {
         self.0.push_str(before);
         self.0.push('"');
-        for c in value.chars() {
-            match c {
-                '"' => self.0.push_str("\\\""),
-                '\\' => self.0.push_str("\\\\"),
-                '\u{8}' => self.0.push_str("\\b"),
-                '\t' => self.0.push_str("\\t"),
-                '\n' => self.0.push_str("\\n"),
-                '\u{c}' => self.0.push_str("\\f"),
-                '\r' => self.0.push_str("\\r"),
-                c if c < ' ' => self.write(format_args!("\\u{:04x}", u32::from(c))),
-                c => self.0.push(c),
+        let mut rest = value;
+        // Bytes of longer characters are none of these.
+        while let Some(place) = rest.bytes().position(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+            let (plain, behind) = rest.split_at(place);
+            self.0.push_str(plain);
+            let mut behind = behind.chars();
+            match behind.next() {
+                Some('\u{8}') => self.0.push_str("\\b"),
+                Some('\t') => self.0.push_str("\\t"),
+                Some('\n') => self.0.push_str("\\n"),
+                Some('\u{c}') => self.0.push_str("\\f"),
+                Some('\r') => self.0.push_str("\\r"),
+                Some(c) if c < ' ' => self.write(format_args!("\\u{:04x}", u32::from(c))),
+                c => {
+                    self.0.push('\\');
+                    self.0.extend(c);
+                }
             }
+            rest = behind.as_str();
         }
+        self.0.push_str(rest);
         self.0.push('"');
     }
 
@@ -177,9 +185,10 @@ impl Text {
     }
 
     fn hash(&mut self, before: &str, value: Option<&Hash>) {
+        self.0.push_str(before);
         match value {
-            Some(hash) => self.write(format_args!("{before}\"{hash}\"")),
-            None => self.write(format_args!("{before}null")),
+            Some(hash) => self.write(format_args!("\"{hash}\"")),
+            None => self.0.push_str("null"),
         }
     }
 
