@@ -97,9 +97,9 @@ fn check_harness_features(this: &Crate) -> Vec<String> {
     violations
 }
 
-/// An edge to a crate of the outside. Tests may use what they like.
+/// An edge to a crate of the outside. Tests may use what they like, and so may tools that are no part of Kapsel.
 fn check_external(rule: &Rule, dependency: &Dependency) -> Option<String> {
-    if dependency.kind == Kind::Dev || [table::TEST_HARNESS, table::SIMULATOR].contains(&rule.name) {
+    if dependency.kind == Kind::Dev || [table::TEST_HARNESS, table::SIMULATOR, table::BENCH].contains(&rule.name) {
         return None;
     }
     let (name, reserved) = table::reserved(dependency)?;
