@@ -341,7 +341,8 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         label: "growth of memory",
         unit: "MiB/min",
         digits: 2,
-        how: "The slope of the straight line through the resident memory, once a second, over the second half of the window.",
+        how: "The slope of the straight line through the resident memory, once a second, over the second half of the window, \
+              if that has 10 s or more.",
         value: |measured| Some(measured.memory.slope_bytes_per_second? * 60.0 / MIB),
         bare: None,
     },

@@ -18,6 +18,7 @@ const BLUE: RGBColor = RGBColor(0x1f, 0x6f, 0xeb);
 const GREEN: RGBColor = RGBColor(0x1a, 0x7f, 0x37);
 const ORANGE: RGBColor = RGBColor(0xd9, 0x73, 0x00);
 const VIOLET: RGBColor = RGBColor(0x82, 0x50, 0xdf);
+const GREY: RGBColor = RGBColor(0x9a, 0xa1, 0xab);
 /// What lies outside of the window.
 const SHADE: RGBColor = RGBColor(0xf0, 0xf2, 0xf5);
 const MIB: f64 = 1_048_576.0;
@@ -35,11 +36,16 @@ struct Line {
 pub(super) fn latencies(repetitions: &[Measured]) -> Result<Option<String>, Error> {
     let lines = repetitions.iter().flat_map(|measured| {
         let durations = &measured.durations;
+        let bare = measured.bare.as_ref().and_then(|bare| bare.ingest_alike().latency.as_ref());
+        let bare = bare.map(|times| Line { name: "bare server, to answer", color: GREY, points: tail(times) });
         let kinds = [
             ("intended start to answer", BLUE, &durations.answer),
             ("intended start to received", GREEN, &durations.sent_to_received),
         ];
-        kinds.into_iter().filter_map(|(name, color, times)| Some(Line { name, color, points: tail(times.as_ref()?) }))
+        let line = |(name, color, times): (_, _, &Option<Distribution>)| {
+            Some(Line { name, color, points: tail(times.as_ref()?) })
+        };
+        bare.into_iter().chain(kinds.into_iter().filter_map(line))
     });
     let lines: Vec<Line> = lines.filter(|line| !line.points.is_empty()).collect();
     let Some(bounds) = Bounds::of(&lines) else { return Ok(None) };
@@ -60,9 +66,9 @@ pub(super) fn latencies(repetitions: &[Measured]) -> Result<Option<String>, Erro
             .x_desc("percentile")
             .y_desc("ms")
             .x_label_formatter(&|x| format!("{}", percentile(*x)))
-            .y_label_formatter(&|y| if *y < 1.0 { number(*y, 2) } else { number(*y, 0) })
+            .y_label_formatter(&|y| milliseconds(*y))
             .draw()?;
-        draw(&mut chart, lines)
+        draw(&mut chart, lines, SeriesLabelPosition::LowerRight)
     })
     .map(Some)
 }
@@ -136,7 +142,7 @@ fn over_time(caption: &str, unit: &str, measured: &Measured, mut lines: Vec<Line
             .x_label_formatter(&|x| number(*x, 0))
             .y_label_formatter(&|y| number(*y, 0))
             .draw()?;
-        draw(&mut chart, lines)
+        draw(&mut chart, lines, SeriesLabelPosition::UpperLeft)
     })
     .map(Some)
 }
@@ -146,6 +152,7 @@ type Failed = DrawingAreaErrorKind<std::io::Error>;
 fn draw<'a, X, Y>(
     chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, Y>>,
     lines: Vec<Line>,
+    legend: SeriesLabelPosition,
 ) -> Result<(), Failed>
 where
     X: Ranged<ValueType = f64>,
@@ -161,7 +168,7 @@ where
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(legend)
         .background_style(WHITE.mix(0.85))
         .border_style(SHADE)
         .label_font(("sans-serif", LABEL))
@@ -207,6 +214,15 @@ fn percentile(one_in: f64) -> f64 {
     (percentile * 1e6).round() / 1e6
 }
 
+/// A latency beside its axis. Of each decade only 1, 2 and 5 are written, so that they do not run into each other.
+fn milliseconds(value: f64) -> String {
+    let leading = value / 10_f64.powf((value * (1.0 + 1e-9)).log10().floor());
+    if ![1.0, 2.0, 5.0].iter().any(|written| (leading - written).abs() < 1e-6) {
+        return String::new();
+    }
+    number(value, if value < 0.1 { 2 } else { usize::from(value < 1.0) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,6 +233,12 @@ mod tests {
         assert_eq!(percentile(10.0).to_string(), "90");
         assert_eq!(percentile(1_000.0).to_string(), "99.9");
         assert_eq!(percentile(100_000.0).to_string(), "99.999");
+    }
+
+    #[test]
+    fn an_axis_has_few_numbers() {
+        let written: Vec<String> = [0.02, 0.1, 0.3, 0.5, 1.0, 2.0, 4.0, 1_000.0].map(milliseconds).to_vec();
+        assert_eq!(written, ["0.02", "0.1", "", "0.5", "1", "2", "", "1,000"]);
     }
 
     #[test]

@@ -12,6 +12,9 @@ use crate::ledger::{Event, Ledger};
 use crate::rounding::count;
 use crate::workload::{Source, Workload};
 
+/// A growth of memory is told of so many samples, one a second; over less, it would be chance.
+const SAMPLES_MIN: usize = 10;
+
 /// What was written down.
 #[derive(Debug)]
 pub(super) struct Evidence<'a> {
@@ -106,7 +109,8 @@ impl Evidence<'_> {
         let points: Vec<(f64, f64)> =
             second_half.filter_map(|sample| Some((sample.at_us as f64 / 1e6, sample.resident_bytes? as f64))).collect();
         let postgres_peak_bytes = self.samples.iter().filter_map(|sample| sample.postgres_bytes).max();
-        Memory { slope_bytes_per_second: slope(&points), postgres_peak_bytes, ..self.memory }
+        let is_long = points.len() >= SAMPLES_MIN;
+        Memory { slope_bytes_per_second: slope(&points).filter(|_| is_long), postgres_peak_bytes, ..self.memory }
     }
 
     fn series(&self, flow: &Flow) -> Vec<Second> {
@@ -161,6 +165,7 @@ mod tests {
     fn measured(is_delivered: bool) -> Measured {
         let ledger = ledger();
         let sample = |at_us, bytes| Sample { at_us, resident_bytes: Some(bytes), postgres_bytes: None };
+        let growing = (1..=10).map(|step| sample(2_000_000 + step * 10_000, step * 10));
         let head = |at_us, tree_size| SeenHead { at_us, tree_size };
         let evidence = Evidence {
             ledger: &ledger,
@@ -168,7 +173,7 @@ mod tests {
             heads: vec![head(900_000, 11), head(2_900_000, 14)],
             size_at_start: 10,
             covered: 4,
-            samples: vec![sample(100, 10), sample(2_100_000, 100), sample(2_900_000, 900)],
+            samples: [sample(100, 10)].into_iter().chain(growing).collect(),
             accepted_before: 1,
             memory: Memory { idle_bytes: Some(5), ..Memory::default() },
         };
