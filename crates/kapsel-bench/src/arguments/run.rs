@@ -15,8 +15,9 @@ use crate::workload::{Source, Workload};
 /// One workload.
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// Events in a second, started on schedule whatever becomes of those before (open loop). Without it, each connection
-    /// sends its next as soon as it has the answer (closed loop)
+    /// Events in a second, started on schedule whatever becomes of those before (open loop). Above 2,000, starts are on a
+    /// grid of half a millisecond, several at once, since being woken costs processor time. Without a rate, each
+    /// connection sends its next as soon as it has the answer (closed loop)
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate: Option<f64>,
     /// How the starts of --rate are spread
