@@ -62,6 +62,8 @@ pub(super) fn number(value: f64, digits: usize) -> String {
     let text = format!("{value:.digits$}");
     let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(whole, part)| (whole, Some(part)));
     let (sign, whole) = whole.strip_prefix('-').map_or(("", whole), |whole| ("-", whole));
+    // What rounds to nothing has no sign.
+    let sign = if text.contains(|digit| matches!(digit, '1'..='9')) { sign } else { "" };
     let mut grouped = String::new();
     for (place, digit) in whole.chars().enumerate() {
         if place > 0 && (whole.len() - place).is_multiple_of(3) {
@@ -110,5 +112,6 @@ mod tests {
         assert_eq!(number(-1_234.0, 0), "-1,234");
         assert_eq!(number(999.9, 0), "1,000");
         assert_eq!(number(12.0, 1), "12.0");
+        assert_eq!((number(-0.04, 1), number(-0.05, 2)), ("0.0".to_owned(), "-0.05".to_owned()));
     }
 }
