@@ -3,11 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kapsel_core::settlement::Next;
-use kapsel_core::{
-    Attempt, AttemptId, DeliveryRef, EndpointId, Event, FinalReason, InstanceId, Leaf, LeafSecret, Lease, Outcome,
-    ResponseHead, TenantId, Timestamp,
-};
+use kapsel_core::{DeliveryRef, EndpointId, Event, FinalReason, InstanceId, Lease, Timestamp};
 use kapsel_store::{
     ClaimRequest, ClaimedDelivery, DeliveryStore, LaneScan, QueueLook, Settled, Settlement, StoreError,
 };
@@ -17,7 +13,8 @@ use crate::attestation::release_leases;
 use crate::circuits::stored_version;
 use crate::error::Failure;
 use crate::job::{Kind, Weight};
-use crate::rows::{self, id, stored, stored_micros, time};
+use crate::rows::{self, id, stored, time};
+use crate::settle::{insert_outcome, settle_batch};
 use crate::statements as sql;
 use crate::store::SqliteStore;
 use crate::{idempotency, lanes};
@@ -62,9 +59,7 @@ impl DeliveryStore for SqliteStore {
     ) -> Result<Vec<Settled>, StoreError> {
         let heads = batch.iter().filter_map(|settlement| settlement.attempt.outcome.head());
         let weight = Weight { rows: batch.len(), bytes: heads.map(|head| head.body.len()).sum() };
-        let settle =
-            move |connection: &Connection| batch.iter().map(|settlement| settle(connection, now, settlement)).collect();
-        self.writer().write(Kind::Sure, weight, settle).await
+        self.writer().write(Kind::Sure, weight, move |connection| settle_batch(connection, now, &batch)).await
     }
 
     async fn delivery_release_if_leased(
@@ -196,101 +191,6 @@ fn read_event(connection: &Connection, delivery: DeliveryRef) -> Result<Option<E
     let mut statement = connection.prepare_cached(sql::EVENT_READ)?;
     let mut rows = statement.query(params![tenant_id.as_bytes(), event_id.as_bytes()])?;
     rows.next()?.map(|row| rows::event(row, tenant_id, event_id)).transpose()
-}
-
-/// Writes one attempt and what follows from it, unless its lease is no longer the stored one.
-fn settle(connection: &Connection, now: Timestamp, settlement: &Settlement) -> Result<Settled, Failure> {
-    let Settlement { lease, attempt, decision, leaf } = settlement;
-    let delivery = attempt.delivery;
-    let endpoint_id = delivery.endpoint_id.as_bytes();
-    let until = lease.until.unix_micros();
-    let held = match decision.next {
-        Next::Delivered | Next::Failed(_) => {
-            let mut finish = connection.prepare_cached(sql::QUEUE_FINISH_IF_LEASED)?;
-            finish.execute(params![endpoint_id, until, delivery.id.as_bytes(), lease.token.0])?
-        }
-        Next::RetryAt(due_at) => {
-            let mut retry = connection.prepare_cached(sql::QUEUE_RETRY_IF_LEASED)?;
-            let due_at = due_at.unix_micros();
-            retry.execute(params![endpoint_id, until, delivery.id.as_bytes(), lease.token.0, due_at])?
-        }
-    };
-    if held == 0 {
-        return Ok(Settled::Stale);
-    }
-    insert_attempt(connection, attempt, &leaf.secret)?;
-    insert_leaf(connection, delivery.tenant_id, attempt.id, leaf)?;
-    if let Next::Failed(reason) = decision.next {
-        insert_outcome(connection, delivery, reason, now)?;
-    }
-    if let Some(reason) = decision.disable_endpoint {
-        let mut disable = connection.prepare_cached(sql::ENDPOINT_DISABLE)?;
-        disable.execute(params![endpoint_id, reason.as_str(), now.unix_micros()])?;
-    }
-    Ok(Settled::Written)
-}
-
-fn insert_attempt(connection: &Connection, attempt: &Attempt, leaf_secret: &LeafSecret) -> Result<(), Failure> {
-    let delivery = attempt.delivery;
-    let (kind, detail) = match &attempt.outcome {
-        Outcome::Response(_) => (None, None),
-        Outcome::Failure { kind, detail, .. } => (Some(kind.as_str()), Some(detail)),
-    };
-    let head: Option<&ResponseHead> = attempt.outcome.head();
-    let mut statement = connection.prepare_cached(sql::ATTEMPT_INSERT)?;
-    statement.execute(params![
-        delivery.tenant_id.as_bytes(),
-        delivery.event_id.as_bytes(),
-        delivery.id.as_bytes(),
-        attempt.number,
-        attempt.id.as_bytes(),
-        delivery.endpoint_id.as_bytes(),
-        attempt.url,
-        attempt.started_at.unix_micros(),
-        stored_micros(attempt.duration),
-        kind,
-        detail,
-        head.map(|head| head.status),
-        head.map(|head| head.headers.as_bytes().as_ref()),
-        head.map(|head| head.body.as_ref()),
-        head.map(|head| head.body_truncated),
-        leaf_secret.as_bytes(),
-    ])?;
-    Ok(())
-}
-
-/// Keeps the leaf of an attempt and lets it wait for its log.
-fn insert_leaf(
-    connection: &Connection,
-    tenant_id: TenantId,
-    attempt_id: AttemptId,
-    leaf: &Leaf,
-) -> Result<(), Failure> {
-    let Leaf { log_id, data, hash, secret: _ } = leaf;
-    let (tenant_id, attempt_id, log_id) = (tenant_id.as_bytes(), attempt_id.as_bytes(), log_id.as_bytes());
-    let mut statement = connection.prepare_cached(sql::LEAF_INSERT)?;
-    statement.execute(params![attempt_id, tenant_id, log_id, data.as_ref()])?;
-    let mut statement = connection.prepare_cached(sql::LEAF_PENDING_INSERT)?;
-    statement.execute(params![log_id, attempt_id, tenant_id, hash.as_bytes()])?;
-    Ok(())
-}
-
-pub(crate) fn insert_outcome(
-    connection: &Connection,
-    delivery: DeliveryRef,
-    reason: FinalReason,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let mut statement = connection.prepare_cached(sql::OUTCOME_INSERT)?;
-    statement.execute(params![
-        delivery.tenant_id.as_bytes(),
-        delivery.event_id.as_bytes(),
-        delivery.id.as_bytes(),
-        delivery.endpoint_id.as_bytes(),
-        reason.as_str(),
-        now.unix_micros(),
-    ])?;
-    Ok(())
 }
 
 /// Moves at most `limit` deliveries of these lanes from the queue to the outcomes.

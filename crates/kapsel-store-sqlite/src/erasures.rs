@@ -7,10 +7,10 @@ use kapsel_core::{
 use kapsel_store::{DueErasures, Erasure, ErasureLook, ErasureStep, ErasureStore, ErasureSubject, StoreError};
 use rusqlite::{Connection, Row, params};
 
-use crate::delivery::insert_outcome;
 use crate::error::Failure;
 use crate::job::{Kind, Weight};
 use crate::rows::{StoredId, corrupt, count, id, stored, stored_count, time, time_opt};
+use crate::settle::insert_outcome;
 use crate::statements as sql;
 use crate::status;
 use crate::store::SqliteStore;

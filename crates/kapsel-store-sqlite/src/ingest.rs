@@ -7,11 +7,11 @@ use kapsel_core::{DeliveryRef, Event, Timestamp};
 use kapsel_store::{IngestStore, Ingested, NewDelivery, NewEvent, StoreError};
 use rusqlite::{CachedStatement, Connection, params};
 
-use crate::delivery::insert_outcome;
 use crate::error::Failure;
 use crate::idempotency::{Keys, Use};
 use crate::job::{Kind, Weight};
 use crate::rows::stored;
+use crate::settle::insert_outcome;
 use crate::statements as sql;
 use crate::store::SqliteStore;
 

@@ -39,6 +39,7 @@ mod replies;
 mod retention;
 mod rows;
 mod secrets;
+mod settle;
 mod spool;
 mod statements;
 mod statistics;
