@@ -1,6 +1,10 @@
 -- event_ids_queued
-SELECT DISTINCT event_id
-FROM queue INDEXED BY queue_by_event
-WHERE tenant_id = ?1 AND event_id >= ?2 AND event_id < ?3
+SELECT event_id
+FROM queue
+WHERE is_leased = 0 AND tenant_id = ?1 AND event_id >= ?2 AND event_id < ?3
+UNION
+SELECT event_id
+FROM queue
+WHERE is_leased = 1 AND tenant_id = ?1 AND event_id >= ?2 AND event_id < ?3
 ORDER BY event_id DESC
 LIMIT ?4

@@ -1,7 +1,11 @@
 -- event_ids_undelivered
 SELECT event_id
-FROM queue INDEXED BY queue_by_event
-WHERE tenant_id = ?1 AND event_id >= ?2 AND event_id < ?3
+FROM queue
+WHERE is_leased = 0 AND tenant_id = ?1 AND event_id >= ?2 AND event_id < ?3
+UNION
+SELECT event_id
+FROM queue
+WHERE is_leased = 1 AND tenant_id = ?1 AND event_id >= ?2 AND event_id < ?3
 UNION
 SELECT event_id
 FROM outcomes

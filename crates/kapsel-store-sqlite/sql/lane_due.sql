@@ -1,6 +1,6 @@
 -- lane_due
-SELECT due_at, delivery_id, event_id, tenant_id, attempts_total, attempts_made, size_bytes
-FROM queue
-WHERE endpoint_id = ?1 AND due_at <= ?2
+SELECT tenant_id, event_id, delivery_id, attempts_total, attempts_made, size_bytes
+FROM queue INDEXED BY queue_lanes
+WHERE endpoint_id = ?1 AND due_at <= ?2 AND is_leased = 0
 ORDER BY due_at, delivery_id
 LIMIT ?3

@@ -1,3 +1,3 @@
 -- queue_delete
 DELETE FROM queue
-WHERE tenant_id = ?1 AND endpoint_id = ?2 AND due_at = ?3 AND delivery_id = ?4
+WHERE is_leased IN (0, 1) AND tenant_id = ?1 AND event_id = ?2 AND delivery_id = ?3

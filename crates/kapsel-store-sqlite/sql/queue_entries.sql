@@ -1,6 +1,6 @@
 -- queue_entries
--- Entries of the queue, to be counted up to ?2.
+-- Entries of the queue, to be counted up to ?1.
 SELECT 1
-FROM queue INDEXED BY queue_by_event
-WHERE tenant_id >= ?1
-LIMIT ?2
+FROM queue
+WHERE is_leased IN (0, 1)
+LIMIT ?1

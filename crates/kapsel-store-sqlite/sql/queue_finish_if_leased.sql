@@ -1,4 +1,3 @@
 -- queue_finish_if_leased
--- A lease holder knows the whole key: under a lease due_at is its end.
 DELETE FROM queue
-WHERE endpoint_id = ?1 AND due_at = ?2 AND delivery_id = ?3 AND lease_token = ?4
+WHERE is_leased = ?5 AND tenant_id = ?1 AND event_id = ?2 AND delivery_id = ?3 AND lease_token = ?4

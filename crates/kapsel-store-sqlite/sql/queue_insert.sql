@@ -1,5 +1,5 @@
 -- queue_insert
 INSERT INTO queue
-    (endpoint_id, due_at, delivery_id, event_id, tenant_id, lease_owner, lease_token, attempts_total, attempts_made,
-     size_bytes)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9)
+    (is_leased, tenant_id, event_id, delivery_id, endpoint_id, due_at, lease_owner, lease_token, attempts_total,
+     attempts_made, size_bytes)
+VALUES (?7 IS NOT NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9)

@@ -1,4 +1,4 @@
 -- queue_release_if_leased
 UPDATE queue
-SET due_at = ?5, lease_owner = NULL, lease_token = NULL
-WHERE endpoint_id = ?1 AND due_at = ?2 AND delivery_id = ?3 AND lease_token = ?4
+SET is_leased = 0, due_at = ?6, lease_owner = NULL, lease_token = NULL
+WHERE is_leased = ?5 AND tenant_id = ?1 AND event_id = ?2 AND delivery_id = ?3 AND lease_token = ?4

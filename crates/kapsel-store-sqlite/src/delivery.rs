@@ -13,8 +13,9 @@ use crate::attestation::release_leases;
 use crate::circuits::stored_version;
 use crate::error::Failure;
 use crate::job::{Kind, Weight};
-use crate::rows::{self, id, stored, time};
-use crate::settle::{insert_outcome, settle_batch};
+use crate::lapse::Lapse;
+use crate::rows::{self, id, stored};
+use crate::settle::{insert_outcome, settle_batch, wherever_it_is};
 use crate::statements as sql;
 use crate::store::SqliteStore;
 use crate::{idempotency, lanes};
@@ -31,6 +32,7 @@ impl DeliveryStore for SqliteStore {
         after: Option<EndpointId>,
         limit: usize,
     ) -> Result<LaneScan, StoreError> {
+        self.put_back_ended(now).await?;
         self.readers().read(move |connection| lanes::scan(connection, now, viewer, after, limit)).await
     }
 
@@ -46,8 +48,13 @@ impl DeliveryStore for SqliteStore {
         let lease = request.lease;
         // Most lanes hold less than their quota; counted in full, claims would hardly ever share a transaction.
         let rows = request.lanes.iter().map(|lane| lane.quota).fold(0, usize::saturating_add).min(CLAIM_ROWS_COUNTED);
-        let claim = move |connection: &Connection| claim(connection, now, &request);
-        let claimed = self.writer().write(Kind::Sure, Weight { rows, bytes: 0 }, claim).await?;
+        let lapse = Arc::clone(self.lapse());
+        let claim = move |connection: &Connection| {
+            let look = lapse.put_back(connection, now)?;
+            Ok((claim(connection, &lapse, now, &request)?, look))
+        };
+        let (claimed, look) = self.writer().write(Kind::Sure, Weight { rows, bytes: 0 }, claim).await?;
+        self.lapse().conclude(look);
         // Events never change, so they are read here without holding up the writer.
         self.readers().read(move |connection| with_events(connection, lease, claimed)).await
     }
@@ -71,13 +78,16 @@ impl DeliveryStore for SqliteStore {
         let release = move |connection: &Connection| {
             let mut statement = connection.prepare_cached(sql::QUEUE_RELEASE_IF_LEASED)?;
             for (delivery, lease) in &batch {
-                statement.execute(params![
-                    delivery.endpoint_id.as_bytes(),
-                    lease.until.unix_micros(),
-                    delivery.id.as_bytes(),
-                    lease.token.0,
-                    now.unix_micros(),
-                ])?;
+                wherever_it_is(|is_leased| {
+                    statement.execute(params![
+                        delivery.tenant_id.as_bytes(),
+                        delivery.event_id.as_bytes(),
+                        delivery.id.as_bytes(),
+                        lease.token.0,
+                        is_leased,
+                        now.unix_micros(),
+                    ])
+                })?;
             }
             Ok(())
         };
@@ -103,6 +113,7 @@ impl DeliveryStore for SqliteStore {
     }
 
     async fn delivery_discard_of_deleted(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.put_back_ended(now).await?;
         let lanes = self.readers().read(move |connection| lanes::of_deleted_endpoints(connection, now)).await?;
         if lanes.is_empty() {
             return Ok(0);
@@ -120,6 +131,19 @@ impl DeliveryStore for SqliteStore {
     }
 }
 
+impl SqliteStore {
+    /// Has deliveries whose lease has ended by `now` put back into their lanes.
+    async fn put_back_ended(&self, now: Timestamp) -> Result<(), StoreError> {
+        if self.lapse().is_due(now) {
+            let lapse = Arc::clone(self.lapse());
+            let put_back = move |connection: &Connection| lapse.put_back(connection, now);
+            let look = self.writer().write(Kind::Sure, Weight::ROW, put_back).await?;
+            self.lapse().conclude(look);
+        }
+        Ok(())
+    }
+}
+
 /// A claimed delivery whose event is still to be read.
 struct Claimed {
     delivery: DeliveryRef,
@@ -127,7 +151,13 @@ struct Claimed {
     attempts_made: u32,
 }
 
-fn claim(connection: &Connection, now: Timestamp, request: &ClaimRequest) -> Result<Vec<Claimed>, Failure> {
+fn claim(
+    connection: &Connection,
+    lapse: &Lapse,
+    now: Timestamp,
+    request: &ClaimRequest,
+) -> Result<Vec<Claimed>, Failure> {
+    lapse.grant(request.lease.until);
     let mut is_open = connection.prepare_cached(sql::LANE_IS_OPEN)?;
     let mut due = connection.prepare_cached(sql::LANE_DUE)?;
     let mut lease = connection.prepare_cached(sql::QUEUE_LEASE)?;
@@ -138,24 +168,24 @@ fn claim(connection: &Connection, now: Timestamp, request: &ClaimRequest) -> Res
         if !is_open.exists(params![endpoint_id.as_bytes(), stored_version(lane.circuit_version)])? {
             continue;
         }
-        // Read before the first one is moved: a lease puts a delivery at another place of the same lane.
-        let mut found: Vec<(i64, usize, Claimed)> = Vec::new();
+        // Read before the first one is taken out of the lane.
+        let mut found: Vec<(usize, Claimed)> = Vec::new();
         let mut rows = due.query(params![endpoint_id.as_bytes(), now.unix_micros(), stored(lane.quota)])?;
         while let Some(row) = rows.next()? {
-            let delivery = DeliveryRef { id: id(row, 1)?, event_id: id(row, 2)?, endpoint_id, tenant_id: id(row, 3)? };
-            let size_bytes: i64 = row.get(6)?;
-            let next = Claimed { delivery, attempts_total: row.get(4)?, attempts_made: row.get(5)? };
-            found.push((row.get(0)?, usize::try_from(size_bytes).unwrap_or(usize::MAX), next));
+            let delivery = DeliveryRef { tenant_id: id(row, 0)?, event_id: id(row, 1)?, id: id(row, 2)?, endpoint_id };
+            let size_bytes: i64 = row.get(5)?;
+            let next = Claimed { delivery, attempts_total: row.get(3)?, attempts_made: row.get(4)? };
+            found.push((usize::try_from(size_bytes).unwrap_or(usize::MAX), next));
         }
         drop(rows);
-        for (due_at, size_bytes, next) in found {
+        for (size_bytes, next) in found {
             body_bytes = body_bytes.saturating_add(size_bytes);
             if body_bytes > request.body_bytes_max && !claimed.is_empty() {
                 return Ok(claimed);
             }
             lease.execute(params![
-                endpoint_id.as_bytes(),
-                due_at,
+                next.delivery.tenant_id.as_bytes(),
+                next.delivery.event_id.as_bytes(),
                 next.delivery.id.as_bytes(),
                 request.lease.until.unix_micros(),
                 request.lease.owner.as_bytes(),
@@ -199,16 +229,15 @@ fn discard(connection: &Connection, now: Timestamp, lanes: &[EndpointId], limit:
     let mut delete = connection.prepare_cached(sql::QUEUE_DELETE)?;
     let mut discarded = 0;
     for endpoint_id in lanes.iter().copied() {
-        let mut found: Vec<(Timestamp, DeliveryRef)> = Vec::new();
+        let mut found: Vec<DeliveryRef> = Vec::new();
         let mut rows = idle.query(params![endpoint_id.as_bytes(), now.unix_micros(), stored(limit - discarded)])?;
         while let Some(row) = rows.next()? {
-            let delivery = DeliveryRef { id: id(row, 1)?, event_id: id(row, 2)?, endpoint_id, tenant_id: id(row, 3)? };
-            found.push((time(row, 0)?, delivery));
+            found.push(DeliveryRef { tenant_id: id(row, 0)?, event_id: id(row, 1)?, id: id(row, 2)?, endpoint_id });
         }
         drop(rows);
-        for (due_at, delivery) in found {
-            let tenant_id = delivery.tenant_id.as_bytes();
-            delete.execute(params![tenant_id, endpoint_id.as_bytes(), due_at.unix_micros(), delivery.id.as_bytes()])?;
+        for delivery in found {
+            let DeliveryRef { tenant_id, event_id, id, .. } = &delivery;
+            delete.execute(params![tenant_id.as_bytes(), event_id.as_bytes(), id.as_bytes()])?;
             insert_outcome(connection, delivery, FinalReason::EndpointDeleted, now)?;
             discarded += 1;
         }

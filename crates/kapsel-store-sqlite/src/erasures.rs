@@ -193,11 +193,10 @@ fn erase(connection: &Connection, now: Timestamp, tenant_id: TenantId, event_id:
     if standing.deliveries().any(|delivery| delivery.detail.state == DeliveryState::Delivering) {
         return Ok(Erased::Not);
     }
-    let queued = standing.deliveries().filter_map(|delivery| Some((delivery.detail.delivery, delivery.due_at?)));
-    for (name, due_at) in queued {
-        let lane = (name.endpoint_id.as_bytes(), due_at.unix_micros());
+    for queued in standing.deliveries().filter(|delivery| delivery.due_at.is_some()) {
+        let name = queued.detail.delivery;
         let mut delete = connection.prepare_cached(sql::QUEUE_DELETE)?;
-        delete.execute(params![tenant_id.as_bytes(), lane.0, lane.1, name.id.as_bytes()])?;
+        delete.execute(params![tenant_id.as_bytes(), event_id.as_bytes(), name.id.as_bytes()])?;
         insert_outcome(connection, name, FinalReason::Erased, now)?;
     }
     let mut event = connection.prepare_cached(sql::EVENT_ERASE)?;

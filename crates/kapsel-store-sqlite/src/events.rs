@@ -220,20 +220,18 @@ fn requeue_delivery(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let name = delivery.detail.delivery;
-    let (tenant_id, endpoint_id) = (name.tenant_id.as_bytes(), name.endpoint_id.as_bytes());
-    if let Some(due_at) = delivery.due_at {
-        let mut delete = connection.prepare_cached(sql::QUEUE_DELETE)?;
-        delete.execute(params![tenant_id, endpoint_id, due_at.unix_micros(), name.id.as_bytes()])?;
+    let key = params![name.tenant_id.as_bytes(), name.event_id.as_bytes(), name.id.as_bytes()];
+    if delivery.due_at.is_some() {
+        connection.prepare_cached(sql::QUEUE_DELETE)?.execute(key)?;
     }
-    let mut forget = connection.prepare_cached(sql::OUTCOME_DELETE)?;
-    forget.execute(params![tenant_id, name.event_id.as_bytes(), name.id.as_bytes()])?;
+    connection.prepare_cached(sql::OUTCOME_DELETE)?.execute(key)?;
     let mut insert = connection.prepare_cached(sql::QUEUE_INSERT)?;
     insert.execute(params![
-        endpoint_id,
-        now.unix_micros(),
-        name.id.as_bytes(),
+        name.tenant_id.as_bytes(),
         name.event_id.as_bytes(),
-        tenant_id,
+        name.id.as_bytes(),
+        name.endpoint_id.as_bytes(),
+        now.unix_micros(),
         None::<[u8; 16]>,
         None::<i64>,
         delivery.attempts_total,

@@ -22,7 +22,16 @@ pub(crate) const INLINE_BODY_BYTES_MAX: usize = 64 * 1024;
 impl IngestStore for SqliteStore {
     async fn event_insert_batch(&self, now: Timestamp, batch: Arc<Vec<NewEvent>>) -> Result<Vec<Ingested>, StoreError> {
         let weight = Weight { rows: batch.len(), bytes: batch.iter().map(|new| new.event.weight()).sum() };
-        self.writer().write(Kind::Sure, weight, move |connection| insert_batch(connection, now, &batch)).await
+        let deliveries = batch.iter().flat_map(|new| &new.deliveries);
+        let lease_end = deliveries.filter_map(|delivery| Some(delivery.lease?.until)).min();
+        let lapse = Arc::clone(self.lapse());
+        let insert = move |connection: &Connection| {
+            if let Some(until) = lease_end {
+                lapse.grant(until);
+            }
+            insert_batch(connection, now, &batch)
+        };
+        self.writer().write(Kind::Sure, weight, insert).await
     }
 }
 
@@ -76,11 +85,11 @@ impl Inserts<'_> {
                 continue;
             }
             self.queue.execute(params![
+                event.tenant_id.as_bytes(),
+                event.id.as_bytes(),
+                delivery.id.as_bytes(),
                 delivery.endpoint_id.as_bytes(),
                 delivery.lease.map_or(self.now, |lease| lease.until).unix_micros(),
-                delivery.id.as_bytes(),
-                event.id.as_bytes(),
-                event.tenant_id.as_bytes(),
                 delivery.lease.as_ref().map(|lease| lease.owner.as_bytes()),
                 delivery.lease.map(|lease| lease.token.0),
                 0,

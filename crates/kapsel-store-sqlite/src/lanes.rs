@@ -82,16 +82,16 @@ pub(crate) fn scan(
     Ok(scan)
 }
 
-/// What is queued in all lanes together, as far as `rows_max` entries of an index tell.
+/// What is queued in all lanes together and under way, as far as `rows_max` entries tell.
 pub(crate) fn look(connection: &Connection, rows_max: usize) -> Result<QueueLook, Failure> {
     let mut look = QueueLook::default();
-    // Empty bytes come before every id.
-    let mut behind: Vec<u8> = Vec::new();
     let mut entries = connection.prepare_cached(sql::QUEUE_ENTRIES)?;
-    let mut rows = entries.query(params![behind, stored(rows_max)])?;
+    let mut rows = entries.query([stored(rows_max)])?;
     while rows.next()?.is_some() {
         look.queued += 1;
     }
+    // Empty bytes come before every id.
+    let mut behind: Vec<u8> = Vec::new();
     let mut next = connection.prepare_cached(sql::QUEUE_OLDEST_NEXT)?;
     for _ in 0..QueueLook::TENANTS_MAX {
         let mut rows = next.query(params![behind])?;

@@ -29,6 +29,7 @@ mod inbox;
 mod ingest;
 mod job;
 mod lanes;
+mod lapse;
 mod leaves;
 mod migrate;
 mod open_error;

@@ -17,6 +17,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 8, name: "0008_statistics", sql: include_str!("../migrations/0008_statistics.sql") },
     Migration { version: 9, name: "0009_erasure", sql: include_str!("../migrations/0009_erasure.sql") },
     Migration { version: 10, name: "0010_hash_buckets", sql: include_str!("../migrations/0010_hash_buckets.sql") },
+    Migration { version: 11, name: "0011_queue", sql: include_str!("../migrations/0011_queue.sql") },
 ];
 
 /// All migrations of a spool, which is a database of its own.
@@ -135,6 +136,41 @@ mod tests {
             let beats: i64 = connection.query_row("SELECT beats FROM pulse", [], |row| row.get(0)).unwrap();
             assert_eq!(beats, 7, "what was there stays");
         }
+    }
+
+    /// What waits and what is leased stays what it is, in the new shape.
+    #[test]
+    fn the_queue_of_an_earlier_schema_is_kept() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, &MIGRATIONS[..10]).unwrap();
+        for number in 0..1_000 {
+            // Four tenants, seven endpoints; each third one is leased.
+            let row =
+                "INSERT INTO queue VALUES (unhex(printf('%032x', ?1 % 7)), 10000 - ?1, unhex(printf('%032x', ?1)),
+                randomblob(16), unhex(printf('%032x', ?1 % 4)), iif(?1 % 3 = 0, zeroblob(16), NULL),
+                iif(?1 % 3 = 0, ?1, NULL), ?1 % 5, ?1 % 2, ?1)";
+            connection.execute(row, [number]).unwrap();
+        }
+        let rows = |connection: &Connection| -> Vec<Vec<rusqlite::types::Value>> {
+            let columns = "endpoint_id, due_at, delivery_id, event_id, tenant_id, lease_owner, lease_token, \
+                attempts_total, attempts_made, size_bytes";
+            let mut statement =
+                connection.prepare(&format!("SELECT {columns} FROM queue ORDER BY delivery_id")).unwrap();
+            let row = |row: &rusqlite::Row<'_>| (0..10).map(|column| row.get(column)).collect();
+            statement.query_map([], row).unwrap().map(Result::unwrap).collect()
+        };
+        let count = |connection: &Connection, text: &str| -> i64 {
+            connection.query_row(&format!("SELECT count(*) FROM queue {text}"), [], |row| row.get(0)).unwrap()
+        };
+        let before = rows(&connection);
+        assert_eq!(before.len(), 1_000);
+        migrate(&mut connection, MIGRATIONS).unwrap();
+        assert_eq!(rows(&connection), before);
+        assert_eq!(count(&connection, "WHERE is_leased = 1 AND lease_token IS NOT NULL"), 334);
+        assert_eq!(count(&connection, "INDEXED BY queue_lanes WHERE is_leased = 0 AND lease_token IS NULL"), 666);
+        let check: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(check, "ok");
+        assert!(!tables(&connection).contains(&"former_queue".to_owned()));
     }
 
     #[test]

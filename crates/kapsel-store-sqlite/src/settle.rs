@@ -44,13 +44,16 @@ impl Settles<'_> {
     fn settle(&mut self, settlement: &Settlement) -> Result<Settled, Failure> {
         let Settlement { lease, attempt, decision, leaf } = settlement;
         let delivery = attempt.delivery;
-        let (endpoint_id, id) = (delivery.endpoint_id.as_bytes(), delivery.id.as_bytes());
-        let until = lease.until.unix_micros();
+        let (tenant_id, event_id, id) =
+            (delivery.tenant_id.as_bytes(), delivery.event_id.as_bytes(), delivery.id.as_bytes());
         let held = match decision.next {
-            Next::Delivered | Next::Failed(_) => self.finish.execute(params![endpoint_id, until, id, lease.token.0])?,
-            Next::RetryAt(due_at) => {
-                self.retry.execute(params![endpoint_id, until, id, lease.token.0, due_at.unix_micros()])?
-            }
+            Next::Delivered | Next::Failed(_) => wherever_it_is(|is_leased| {
+                self.finish.execute(params![tenant_id, event_id, id, lease.token.0, is_leased])
+            })?,
+            Next::RetryAt(due_at) => wherever_it_is(|is_leased| {
+                let due_at = due_at.unix_micros();
+                self.retry.execute(params![tenant_id, event_id, id, lease.token.0, is_leased, due_at])
+            })?,
         };
         if held == 0 {
             return Ok(Settled::Stale);
@@ -62,7 +65,7 @@ impl Settles<'_> {
         }
         if let Some(reason) = decision.disable_endpoint {
             let mut disable = self.connection.prepare_cached(sql::ENDPOINT_DISABLE)?;
-            disable.execute(params![endpoint_id, reason.as_str(), self.now.unix_micros()])?;
+            disable.execute(params![delivery.endpoint_id.as_bytes(), reason.as_str(), self.now.unix_micros()])?;
         }
         Ok(Settled::Written)
     }
@@ -102,6 +105,15 @@ impl Settles<'_> {
         self.leaf.execute(params![attempt_id, tenant_id, log_id, data.as_ref()])?;
         self.pending.execute(params![log_id, attempt_id, tenant_id, hash.as_bytes()])?;
         Ok(())
+    }
+}
+
+/// Changes what is under a lease: among what is leased, and if it is not there, in its lane. That is where it is when the
+/// lease has ended and was not taken over.
+pub(crate) fn wherever_it_is(mut change: impl FnMut(bool) -> rusqlite::Result<usize>) -> rusqlite::Result<usize> {
+    match change(true)? {
+        0 => change(false),
+        changed => Ok(changed),
     }
 }
 

@@ -9,6 +9,7 @@ use kapsel_store::PoolUse;
 use crate::connection::WriterSource;
 use crate::folder::DataFolder;
 use crate::idempotency::Position;
+use crate::lapse::Lapse;
 use crate::migrate::MIGRATIONS;
 use crate::open_error::OpenError;
 use crate::readers::Readers;
@@ -54,6 +55,7 @@ struct Inner {
     readers: Arc<Readers>,
     counters: Arc<Counters>,
     prune_position: Mutex<Position>,
+    lapse: Arc<Lapse>,
     sealer: Sealer,
     #[cfg(test)]
     faults: crate::faults::Faults,
@@ -80,6 +82,7 @@ impl SqliteStore {
             readers,
             counters,
             prune_position,
+            lapse: Arc::default(),
             sealer: options.sealer,
             #[cfg(test)]
             faults,
@@ -114,6 +117,11 @@ impl SqliteStore {
 
     pub(crate) fn readers(&self) -> &Arc<Readers> {
         &self.0.readers
+    }
+
+    /// When leases end. Whoever stores one tells it.
+    pub(crate) fn lapse(&self) -> &Arc<Lapse> {
+        &self.0.lapse
     }
 
     /// Where the next look for expired idempotency keys begins.

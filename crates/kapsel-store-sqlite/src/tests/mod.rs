@@ -1,6 +1,7 @@
 //! What can only be tested from inside: shared transactions, trouble with the disk, and the statements themselves.
 
 mod idempotency;
+mod leases;
 mod spool;
 mod statements;
 mod trouble;

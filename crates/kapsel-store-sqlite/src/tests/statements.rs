@@ -168,7 +168,6 @@ fn no_statement_looks_at_all_rows_of_a_large_table() {
         // Everything that is queued, once, when a process starts; and the circuits that are probed.
         "queue_release_all",
         "circuit_release",
-        "queue_release_claim",
         // Tables of a few rows, or of what was settled within the last second.
         "migration_list",
         "log_lease_release",
@@ -203,6 +202,10 @@ fn no_list_is_sorted_in_memory() {
     }
 }
 
+/// One delivery of the queue by its whole key, and a range of its events.
+const DELIVERY_KEY: &str = "PRIMARY KEY (is_leased=? AND tenant_id=? AND event_id=? AND delivery_id=?)";
+const QUEUED_EVENTS: &str = "PRIMARY KEY (is_leased=? AND tenant_id=? AND event_id>? AND event_id<?)";
+
 #[test]
 fn hot_statements_go_by_their_keys() {
     let schemas = migrated();
@@ -222,19 +225,23 @@ fn hot_statements_go_by_their_keys() {
         ("attempt_traces", sql::ATTEMPT_TRACES, "PRIMARY KEY ((tenant_id,event_id,delivery_id,number,id)>(?,?,?,?,?))"),
         ("tile_read", sql::TILE_READ, "(log_id=? AND level=? AND tile_index=?)"),
         ("head_latest", sql::HEAD_LATEST, "(log_id=?)"),
-        ("lane_due", sql::LANE_DUE, "PRIMARY KEY (endpoint_id=? AND due_at<?)"),
-        ("lane_next", sql::LANE_NEXT, "PRIMARY KEY (endpoint_id>?)"),
-        ("queue_entries", sql::QUEUE_ENTRIES, "USING COVERING INDEX queue_by_event (tenant_id>?)"),
-        ("queue_oldest_next", sql::QUEUE_OLDEST_NEXT, "USING COVERING INDEX queue_by_event (tenant_id>?)"),
-        ("queue_finish_if_leased", sql::QUEUE_FINISH_IF_LEASED, "(endpoint_id=? AND due_at=? AND delivery_id=?)"),
-        ("queue_retry_if_leased", sql::QUEUE_RETRY_IF_LEASED, "(endpoint_id=? AND due_at=? AND delivery_id=?)"),
-        ("queue_lease", sql::QUEUE_LEASE, "(endpoint_id=? AND due_at=? AND delivery_id=?)"),
-        ("queue_of_event", sql::QUEUE_OF_EVENT, "queue_by_event (tenant_id=? AND event_id=?)"),
-        (
-            "event_ids_undelivered",
-            sql::EVENT_IDS_UNDELIVERED,
-            "queue_by_event (tenant_id=? AND event_id>? AND event_id<?)",
-        ),
+        ("lane_due", sql::LANE_DUE, "USING INDEX queue_lanes (endpoint_id=? AND due_at<?)"),
+        ("lane_idle", sql::LANE_IDLE, "USING COVERING INDEX queue_lanes (endpoint_id=?)"),
+        ("lane_next", sql::LANE_NEXT, "USING COVERING INDEX queue_lanes (endpoint_id>?)"),
+        ("lease_lapse", sql::LEASE_LAPSE, "PRIMARY KEY (is_leased=?)"),
+        ("lease_next_end", sql::LEASE_NEXT_END, "PRIMARY KEY (is_leased=?)"),
+        ("queue_delete", sql::QUEUE_DELETE, DELIVERY_KEY),
+        ("queue_entries", sql::QUEUE_ENTRIES, "PRIMARY KEY (is_leased=?)"),
+        ("queue_finish_if_leased", sql::QUEUE_FINISH_IF_LEASED, DELIVERY_KEY),
+        ("queue_lease", sql::QUEUE_LEASE, DELIVERY_KEY),
+        ("queue_of_event", sql::QUEUE_OF_EVENT, "PRIMARY KEY (is_leased=? AND tenant_id=? AND event_id=?)"),
+        ("queue_oldest_next", sql::QUEUE_OLDEST_NEXT, "PRIMARY KEY (is_leased=? AND tenant_id>?)"),
+        ("queue_release_claim", sql::QUEUE_RELEASE_CLAIM, "PRIMARY KEY (is_leased=?)"),
+        ("queue_release_if_leased", sql::QUEUE_RELEASE_IF_LEASED, DELIVERY_KEY),
+        ("queue_retry_if_leased", sql::QUEUE_RETRY_IF_LEASED, DELIVERY_KEY),
+        ("queue_usage", sql::QUEUE_USAGE, "PRIMARY KEY (is_leased=? AND tenant_id=?)"),
+        ("event_ids_queued", sql::EVENT_IDS_QUEUED, QUEUED_EVENTS),
+        ("event_ids_undelivered", sql::EVENT_IDS_UNDELIVERED, QUEUED_EVENTS),
         ("event_ids_of_tenant", sql::EVENT_IDS_OF_TENANT, "(tenant_id=? AND id>? AND id<?)"),
         ("event_ids_of_endpoint", sql::EVENT_IDS_OF_ENDPOINT, "events_by_endpoint (endpoint_id=? AND id>? AND id<?)"),
         ("replay_due", sql::REPLAY_DUE, "USING INDEX replays_running"),
@@ -249,16 +256,8 @@ fn hot_statements_go_by_their_keys() {
             "events_by_endpoint (endpoint_id=? AND id>? AND id<?)",
         ),
         ("event_ids_of_tenant_oldest_first", sql::EVENT_IDS_OF_TENANT_OLDEST_FIRST, "(tenant_id=? AND id>? AND id<?)"),
-        (
-            "event_ids_queued_oldest_first",
-            sql::EVENT_IDS_QUEUED_OLDEST_FIRST,
-            "queue_by_event (tenant_id=? AND event_id>? AND event_id<?)",
-        ),
-        (
-            "event_ids_undelivered_oldest_first",
-            sql::EVENT_IDS_UNDELIVERED_OLDEST_FIRST,
-            "queue_by_event (tenant_id=? AND event_id>? AND event_id<?)",
-        ),
+        ("event_ids_queued_oldest_first", sql::EVENT_IDS_QUEUED_OLDEST_FIRST, QUEUED_EVENTS),
+        ("event_ids_undelivered_oldest_first", sql::EVENT_IDS_UNDELIVERED_OLDEST_FIRST, QUEUED_EVENTS),
         ("erasure_due", sql::ERASURE_DUE, "USING INDEX erasures_running"),
         ("erasure_list", sql::ERASURE_LIST, "erasures_by_tenant (tenant_id=? AND id<?)"),
         ("erasure_covers", sql::ERASURE_COVERS, "erasures_of_tenants (tenant_id=? AND end_event_id>?)"),
@@ -276,19 +275,54 @@ fn hot_statements_go_by_their_keys() {
     }
 }
 
+/// Queues `count` deliveries of one lane, under a lease that ends at 100 if `is_leased`.
+fn queue(connection: &Connection, is_leased: bool, count: usize) {
+    for _ in 0..count {
+        let row = "INSERT INTO queue VALUES (?1, zeroblob(16), randomblob(16), zeroblob(16), zeroblob(16), 100 * ?1,
+            iif(?1, zeroblob(16), NULL), iif(?1, 7, NULL), 0, 0, 0)";
+        connection.execute(row, [is_leased]).unwrap();
+    }
+}
+
 #[test]
-fn a_look_at_a_lane_costs_the_same_however_long_it_is() {
+fn a_look_at_a_lane_costs_the_same_however_much_waits_and_is_under_way() {
     let connection = migrated().store;
-    let steps = |queued: i64| {
-        for due_at in 0..queued {
-            let row = "INSERT INTO queue VALUES (zeroblob(16), ?1, randomblob(16), x'', x'', NULL, NULL, 0, 0, 0)";
-            connection.execute(row, [due_at]).unwrap();
-        }
-        let mut statement = connection.prepare(sql::LANE_NEXT).unwrap();
-        assert!(statement.exists(rusqlite::params![b"", 0]).unwrap());
-        statement.get_status(rusqlite::StatementStatus::VmStep)
+    let steps = |waiting: usize, leased: usize| {
+        queue(&connection, false, waiting);
+        queue(&connection, true, leased);
+        [
+            (sql::LANE_NEXT, vec![Vec::new().into(), 0.into()]),
+            (sql::LANE_DUE, vec![vec![0; 16].into(), 0.into(), 1.into()]),
+        ]
+        .map(|(text, parameters): (_, Vec<rusqlite::types::Value>)| {
+            let mut statement = connection.prepare(text).unwrap();
+            assert!(statement.exists(rusqlite::params_from_iter(parameters)).unwrap());
+            statement.get_status(rusqlite::StatementStatus::VmStep)
+        })
     };
-    assert_eq!(steps(1), steps(5_000));
+    assert_eq!(steps(1, 0), steps(5_000, 5_000));
+}
+
+/// Leases that have ended are found without a look at what waits, and a lease is settled without a look at the others.
+#[test]
+fn a_look_at_what_is_leased_costs_the_same_however_much_waits() {
+    let connection = migrated().store;
+    let steps = || {
+        [(sql::LEASE_LAPSE, vec![99]), (sql::LEASE_NEXT_END, vec![]), (sql::QUEUE_RELEASE_CLAIM, vec![0, 100, 8])].map(
+            |(text, parameters): (_, Vec<i64>)| {
+                let mut statement = connection.prepare(text).unwrap();
+                let mut rows = statement.query(rusqlite::params_from_iter(parameters)).unwrap();
+                while rows.next().unwrap().is_some() {}
+                drop(rows);
+                statement.get_status(rusqlite::StatementStatus::VmStep)
+            },
+        )
+    };
+    queue(&connection, true, 10);
+    queue(&connection, false, 1);
+    let few = steps();
+    queue(&connection, false, 5_000);
+    assert_eq!(steps(), few);
 }
 
 /// A step of a replay reads as many rows as it asks for, whatever lies in front of it and behind.
@@ -297,7 +331,7 @@ fn a_look_for_a_step_costs_the_same_however_much_there_is() {
     let connection = migrated().store;
     let tables = [
         ("outcomes", "INSERT INTO outcomes VALUES (zeroblob(16), ?1, ?1, zeroblob(16), 'refused', 0)"),
-        ("queue", "INSERT INTO queue VALUES (zeroblob(16), 0, ?1, ?1, zeroblob(16), NULL, NULL, 0, 0, 0)"),
+        ("queue", "INSERT INTO queue VALUES (0, zeroblob(16), ?1, ?1, zeroblob(16), 0, NULL, NULL, 0, 0, 0)"),
         ("events", "INSERT INTO events VALUES (zeroblob(16), ?1, zeroblob(16), 0, 0, NULL, NULL, x'', x'', x'', NULL)"),
     ];
     let fill = |from: u16, to: u16| {
