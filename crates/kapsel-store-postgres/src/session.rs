@@ -9,8 +9,11 @@ use tokio_postgres::{Client, Row, SimpleQueryMessage};
 use crate::error::Failure;
 use crate::statements::Statement;
 
+/// The value of a parameter.
+pub(crate) type Parameter<'a> = &'a (dyn ToSql + Sync);
+
 /// Values for the parameters of a statement.
-pub(crate) type Parameters<'a> = [&'a (dyn ToSql + Sync)];
+pub(crate) type Parameters<'a> = [Parameter<'a>];
 
 /// A connection. The task that drives it ends when this is dropped.
 pub(crate) struct Session {

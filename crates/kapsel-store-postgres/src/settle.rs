@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::error::{Failure, corrupt};
 use crate::rows::{StoredId, get, id, stored_micros, stored_text};
-use crate::session::Session;
+use crate::session::{Parameter, Session};
 use crate::statements as sql;
 use crate::store::PostgresStore;
 
@@ -174,38 +174,43 @@ impl<'a> Columns<'a> {
         })
     }
 
+    /// Whether all of them leave the queue with nothing to be told but the attempt.
+    fn are_all_delivered(&self) -> bool {
+        self.due_at.iter().all(Option::is_none) && self.reason.iter().all(Option::is_none)
+    }
+
     /// Runs the statement and returns which deliveries were still leased.
     async fn write(&self, session: &Session, now: Timestamp) -> Result<HashSet<DeliveryId>, Failure> {
-        let rows = session
-            .query(
-                &sql::DELIVERY_SETTLE_IF_LEASED,
-                &[
-                    &self.tenant_id,
-                    &self.event_id,
-                    &self.delivery_id,
-                    &self.endpoint_id,
-                    &self.token,
-                    &self.due_at,
-                    &self.reason,
-                    &self.attempt_id,
-                    &self.number,
-                    &self.url,
-                    &self.started_at,
-                    &self.duration,
-                    &self.failure_kind,
-                    &self.failure_detail,
-                    &self.status,
-                    &self.headers,
-                    &self.body,
-                    &self.body_truncated,
-                    &now.unix_micros(),
-                    &self.leaf_secret,
-                    &self.log_id,
-                    &self.leaf_data,
-                    &self.leaf_hash,
-                ],
-            )
-            .await?;
+        let now_micros = now.unix_micros();
+        let mut parameters: Vec<Parameter<'_>> = vec![
+            &self.tenant_id,
+            &self.event_id,
+            &self.delivery_id,
+            &self.endpoint_id,
+            &self.token,
+            &self.attempt_id,
+            &self.number,
+            &self.url,
+            &self.started_at,
+            &self.duration,
+            &self.failure_kind,
+            &self.failure_detail,
+            &self.status,
+            &self.headers,
+            &self.body,
+            &self.body_truncated,
+            &self.leaf_secret,
+            &self.log_id,
+            &self.leaf_data,
+            &self.leaf_hash,
+        ];
+        let statement = if self.are_all_delivered() {
+            &sql::DELIVERY_FINISH_IF_LEASED
+        } else {
+            parameters.extend::<[Parameter<'_>; 3]>([&self.due_at, &self.reason, &now_micros]);
+            &sql::DELIVERY_SETTLE_IF_LEASED
+        };
+        let rows = session.query(statement, &parameters).await?;
         rows.iter().map(|row| id(row, 0)).collect()
     }
 }

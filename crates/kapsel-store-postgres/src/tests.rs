@@ -335,21 +335,20 @@ async fn a_change_by_key_looks_at_a_handful_of_pages() {
     }
     client.batch_execute("VACUUM ANALYZE").await.unwrap();
     let key = "ARRAY[decode(lpad('1', 64, '0'), 'hex')]";
+    let attempt = format!(
+        "ARRAY[{nil}], ARRAY[{first}], ARRAY[{first}], ARRAY[{nil}], ARRAY[7::bigint], ARRAY[{fresh}], ARRAY[1],
+         ARRAY['u'], ARRAY[1::bigint], ARRAY[1::bigint], ARRAY['dns'], ARRAY[''], ARRAY[NULL::integer],
+         ARRAY[NULL::bytea], ARRAY[NULL::bytea], ARRAY[NULL::boolean], ARRAY[''::bytea], ARRAY[{nil}],
+         ARRAY[''::bytea], ARRAY[''::bytea]"
+    );
     for (name, arguments) in [
         ("queue_release_if_leased", format!("ARRAY[{nil}], ARRAY[{first}], ARRAY[{first}], ARRAY[7::bigint], 5")),
         ("lease_lapse", "0, 10, 1".to_owned()),
         ("idempotency_delete", format!("ARRAY[{nil}], {key}, ARRAY[1::bigint], 20")),
         ("idempotency_give_back", format!("ARRAY[{nil}], ARRAY[{nil}], {key}, 0")),
         ("leaf_pending_delete", format!("{nil}, ARRAY[{first}]")),
-        (
-            "delivery_settle_if_leased",
-            format!(
-                "ARRAY[{nil}], ARRAY[{first}], ARRAY[{first}], ARRAY[{nil}], ARRAY[7::bigint], ARRAY[9::bigint],
-                 ARRAY[NULL::text], ARRAY[{fresh}], ARRAY[1], ARRAY['u'], ARRAY[1::bigint], ARRAY[1::bigint],
-                 ARRAY['dns'], ARRAY[''], ARRAY[NULL::integer], ARRAY[NULL::bytea], ARRAY[NULL::bytea],
-                 ARRAY[NULL::boolean], 1, ARRAY[''::bytea], ARRAY[{nil}], ARRAY[''::bytea], ARRAY[''::bytea]"
-            ),
-        ),
+        ("delivery_finish_if_leased", attempt.clone()),
+        ("delivery_settle_if_leased", format!("{attempt}, ARRAY[9::bigint], ARRAY[NULL::text], 1")),
     ] {
         let pages = pages(&client, name, &arguments).await;
         assert!(pages < 150, "{name} looks at {pages} pages");

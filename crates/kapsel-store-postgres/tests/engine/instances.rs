@@ -7,7 +7,7 @@ use std::time::Duration;
 use kapsel_core::{DeliveryId, DeliveryState, Endpoint};
 use kapsel_store::{
     AdminStore as _, ChangeSeq, ClaimRequest, DeliveryStore as _, EndpointDirectory, EventFilter, Ingested, LaneQuota,
-    NewEvent, StoreError,
+    NewEvent, Settled, StoreError,
 };
 use kapsel_store_postgres::PostgresStore;
 use test_harness::postgres::shared;
@@ -133,6 +133,41 @@ async fn overlapping_batches_of_many_instances_end() {
         created += task.await.unwrap().iter().filter(|answer| **answer == Ingested::Created).count();
     }
     assert_eq!(created, 200);
+}
+
+/// Delivered by whoever holds the lease, and by nobody else, at the very same moment too: one attempt is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_many_finish_is_finished_once() {
+    let stores = instances::<3>().await;
+    let world = World::new();
+    let endpoint = world.endpoint(&stores[0]).await;
+    for round in 0..30 {
+        let lease = world.lease();
+        let mut new = world.event(&endpoint);
+        new.deliveries[0].lease = Some(lease);
+        world.insert(&stores[0], vec![new.clone()]).await.unwrap();
+        let settlement = world.delivered(&new, lease);
+        let delivery = settlement.attempt.delivery;
+        let mut tasks = Vec::new();
+        for store in &stores {
+            let (store, now, batch) = (store.clone(), world.now(), Arc::new(vec![settlement.clone()]));
+            tasks.push(tokio::spawn(async move { store.delivery_settle_if_leased(now, batch).await.unwrap()[0] }));
+        }
+        // Somebody gives the lease back meanwhile: then nobody's word counts any more.
+        let (store, now) = (stores[1].clone(), world.now());
+        let give_back = tokio::spawn(async move {
+            store.delivery_release_if_leased(now, vec![(delivery, lease)]).await.unwrap();
+        });
+        let mut written = 0;
+        for task in tasks {
+            written += usize::from(task.await.unwrap() == Settled::Written);
+        }
+        give_back.await.unwrap();
+        let detail = stores[0].event_get(endpoint.tenant_id, new.event.id, now).await.unwrap();
+        assert_eq!(detail.attempts.len(), written, "round {round}");
+        let expected = if written == 1 { DeliveryState::Delivered } else { DeliveryState::Received };
+        assert_eq!((written <= 1, detail.summary.status), (true, expected), "round {round}");
+    }
 }
 
 /// A storm of one key in one batch is answered without a round trip for each.

@@ -145,6 +145,15 @@ impl World {
         Settlement { lease, attempt, decision, leaf }
     }
 
+    /// The settlement of a delivery that arrived.
+    pub(crate) fn delivered(&self, new: &NewEvent, lease: Lease) -> Settlement {
+        let mut settlement = self.failed(new, lease);
+        settlement.attempt.outcome = Outcome::Response(ResponseHead { status: 200, ..ResponseHead::default() });
+        settlement.decision.next = Next::Delivered;
+        settlement.leaf = leaf_of(&settlement.attempt, &new.event.body_sha256);
+        settlement
+    }
+
     /// A running job about everything that `tenant_id` has.
     pub(crate) fn replay(&self, tenant_id: TenantId) -> Replay {
         let filter = ReplayFilter { endpoint_id: None, statuses: ReplayFilter::STATUSES, since: None, until: None };
