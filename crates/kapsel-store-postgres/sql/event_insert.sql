@@ -1,6 +1,7 @@
 -- event_insert
 -- A whole batch in one round trip: SQLite's event_exists, idempotency_find, idempotency_insert, event_insert,
--- event_body_insert, queue_insert and outcome_insert. Each event and each key occurs once in a batch.
+-- event_body_insert, queue_insert and outcome_insert. Each event and each key occurs once in a batch. Most batches never
+-- come here: event_insert_fresh and event_insert_fresh_keyed store what is new and usual.
 --
 -- stored: events that an earlier try stored; nothing is done for them. used: keys with a live use. won: keys that are
 -- ours now, new or in the place of an expired use; the unique index decides between instances. short: events that did

@@ -53,6 +53,11 @@ impl Failure {
             *code == SqlState::T_R_DEADLOCK_DETECTED || *code == SqlState::T_R_SERIALIZATION_FAILURE
         })
     }
+
+    /// Whether something that may be there once is there already.
+    pub(crate) fn is_duplicate(&self) -> bool {
+        matches!(self, Failure::Postgres(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION))
+    }
 }
 
 /// What cannot be understood.

@@ -1,4 +1,5 @@
-//! Storing accepted webhooks: a whole batch in one statement, which is its own transaction and one round trip.
+//! Storing accepted webhooks: a whole batch in one statement, which is its own transaction and one round trip. Nearly
+//! always that is one of those in `fresh.rs`; what is left by them goes through the one here, which knows every case.
 //!
 //! An event and a key may occur once in a statement. What repeats one that came before in the batch waits for the next
 //! portion; nearly always there is one portion.
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use crate::error::Failure;
 use crate::idempotency::{KeyRows, Original, bucket};
 use crate::rows::{StoredId, get, hash, id, stored};
-use crate::session::Session;
+use crate::session::{Parameter, Session};
 use crate::statements as sql;
 use crate::store::PostgresStore;
 
@@ -78,7 +79,12 @@ impl PostgresStore {
         portion: &[usize],
     ) -> Result<Vec<Option<Ingested>>, StoreError> {
         let events: Vec<&NewEvent> = portion.iter().map(|index| &batch[*index]).collect();
-        let columns = &Columns::new(&events, now);
+        let left = self.insert_fresh(now, &events).await?;
+        if left.is_empty() {
+            return Ok(vec![Some(Ingested::Created); events.len()]);
+        }
+        let rest: Vec<&NewEvent> = events.iter().copied().filter(|new| left.contains(&new.event.id)).collect();
+        let columns = &Columns::new(&rest, now);
         let insert = |session: Arc<Session>| async move { insert(&session, columns, now).await };
         let lost = self.until_no_collision(self.ingest(), insert).await?;
         self.answers(now, &events, lost).await
@@ -154,6 +160,13 @@ async fn insert(
 
 /// A portion column by column, as the statement takes it.
 struct Columns<'a> {
+    events: EventColumns<'a>,
+    keys: KeyRows<'a>,
+    deliveries: Deliveries,
+}
+
+/// Events column by column.
+pub(crate) struct EventColumns<'a> {
     tenant_id: Vec<Uuid>,
     id: Vec<Uuid>,
     endpoint_id: Vec<Uuid>,
@@ -164,8 +177,40 @@ struct Columns<'a> {
     body_sha256: Vec<&'a [u8]>,
     headers: Vec<&'a [u8]>,
     body: Vec<&'a [u8]>,
-    keys: KeyRows<'a>,
-    deliveries: Deliveries,
+}
+
+impl<'a> EventColumns<'a> {
+    pub(crate) fn new(portion: &[&'a NewEvent]) -> Self {
+        let events = || portion.iter().map(|new| new.event.as_ref());
+        EventColumns {
+            tenant_id: events().map(|event| event.tenant_id.stored()).collect(),
+            id: events().map(|event| event.id.stored()).collect(),
+            endpoint_id: events().map(|event| event.endpoint_id.stored()).collect(),
+            received_at: events().map(|event| event.received_at.unix_micros()).collect(),
+            size_bytes: events().map(|event| stored(event.body.len())).collect(),
+            content_type: events().map(|event| event.content_type()).collect(),
+            idempotency_key: events().map(|event| event.idempotency_key.as_ref().map(String::as_bytes)).collect(),
+            body_sha256: events().map(|event| event.body_sha256.as_slice()).collect(),
+            headers: events().map(|event| event.headers.as_bytes().as_ref()).collect(),
+            body: events().map(|event| event.body.as_ref()).collect(),
+        }
+    }
+
+    /// The first parameters of every statement that inserts events.
+    pub(crate) fn parameters(&self) -> [Parameter<'_>; 10] {
+        [
+            &self.tenant_id,
+            &self.id,
+            &self.endpoint_id,
+            &self.received_at,
+            &self.size_bytes,
+            &self.content_type,
+            &self.idempotency_key,
+            &self.body_sha256,
+            &self.headers,
+            &self.body,
+        ]
+    }
 }
 
 /// The deliveries of a portion.
@@ -200,64 +245,38 @@ impl Deliveries {
 
 impl<'a> Columns<'a> {
     fn new(portion: &[&'a NewEvent], now: Timestamp) -> Self {
-        let events = || portion.iter().map(|new| new.event.as_ref());
         let mut deliveries = Deliveries::default();
         for new in portion {
             deliveries.push_all(new, now);
         }
-        Columns {
-            tenant_id: events().map(|event| event.tenant_id.stored()).collect(),
-            id: events().map(|event| event.id.stored()).collect(),
-            endpoint_id: events().map(|event| event.endpoint_id.stored()).collect(),
-            received_at: events().map(|event| event.received_at.unix_micros()).collect(),
-            size_bytes: events().map(|event| stored(event.body.len())).collect(),
-            content_type: events().map(|event| event.content_type()).collect(),
-            idempotency_key: events().map(|event| event.idempotency_key.as_ref().map(String::as_bytes)).collect(),
-            body_sha256: events().map(|event| event.body_sha256.as_slice()).collect(),
-            headers: events().map(|event| event.headers.as_bytes().as_ref()).collect(),
-            body: events().map(|event| event.body.as_ref()).collect(),
-            keys: KeyRows::new(portion, now),
-            deliveries,
-        }
+        Columns { events: EventColumns::new(portion), keys: KeyRows::new(portion, now), deliveries }
     }
 
     async fn insert(&self, session: &Session, now: Timestamp) -> Result<HashMap<EventId, Option<Original>>, Failure> {
         let (keys, deliveries) = (&self.keys, &self.deliveries);
-        let rows = session
-            .query(
-                &sql::EVENT_INSERT,
-                &[
-                    &self.tenant_id,
-                    &self.id,
-                    &self.endpoint_id,
-                    &self.received_at,
-                    &self.size_bytes,
-                    &self.content_type,
-                    &self.idempotency_key,
-                    &self.body_sha256,
-                    &self.headers,
-                    &self.body,
-                    &keys.event_id,
-                    &keys.endpoint_id,
-                    &keys.key_hash,
-                    &keys.bucket,
-                    &keys.body_sha256,
-                    &keys.expires_at,
-                    &keys.is_guard,
-                    &now.unix_micros(),
-                    &bucket(now),
-                    &deliveries.tenant_id,
-                    &deliveries.event_id,
-                    &deliveries.id,
-                    &deliveries.endpoint_id,
-                    &deliveries.due_at,
-                    &deliveries.lease_owner,
-                    &deliveries.lease_token,
-                    &deliveries.size_bytes,
-                    &deliveries.reason,
-                ],
-            )
-            .await?;
+        let (now_micros, today) = (now.unix_micros(), bucket(now));
+        let mut parameters: Vec<Parameter<'_>> = self.events.parameters().into();
+        parameters.extend::<[Parameter<'_>; 18]>([
+            &keys.event_id,
+            &keys.endpoint_id,
+            &keys.key_hash,
+            &keys.bucket,
+            &keys.body_sha256,
+            &keys.expires_at,
+            &keys.is_guard,
+            &now_micros,
+            &today,
+            &deliveries.tenant_id,
+            &deliveries.event_id,
+            &deliveries.id,
+            &deliveries.endpoint_id,
+            &deliveries.due_at,
+            &deliveries.lease_owner,
+            &deliveries.lease_token,
+            &deliveries.size_bytes,
+            &deliveries.reason,
+        ]);
+        let rows = session.query(&sql::EVENT_INSERT, &parameters).await?;
         let mut lost = HashMap::with_capacity(rows.len());
         for row in &rows {
             let original: Option<Uuid> = get(row, 1)?;

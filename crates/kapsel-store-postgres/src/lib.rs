@@ -9,7 +9,8 @@
 //! clock, neither the system's nor the database's: `now` is always a parameter. It knows nothing of HTTP, retries or
 //! signatures.
 //!
-//! Read first: `migrations/0001_initial.sql`, then `sql/event_insert.sql` with `ingest.rs`.
+//! Read first: `migrations/0001_initial.sql`, then `ingest.rs` with `sql/event_insert_fresh.sql` and
+//! `sql/event_insert.sql`.
 
 mod admin;
 mod api_keys;
@@ -23,6 +24,7 @@ mod erasure_step;
 mod erasures;
 mod error;
 mod events;
+mod fresh;
 mod guard;
 mod idempotency;
 mod ingest;

@@ -341,6 +341,11 @@ async fn a_change_by_key_looks_at_a_handful_of_pages() {
          ARRAY[NULL::bytea], ARRAY[NULL::bytea], ARRAY[NULL::boolean], ARRAY[''::bytea], ARRAY[{nil}],
          ARRAY[''::bytea], ARRAY[''::bytea]"
     );
+    let event = format!(
+        "ARRAY[{nil}], ARRAY[{fresh}], ARRAY[{nil}], ARRAY[1::bigint], ARRAY[0::bigint], ARRAY[NULL::text],
+         ARRAY[NULL::bytea], ARRAY[''::bytea], ARRAY[''::bytea], ARRAY[''::bytea], ARRAY[{fresh}], ARRAY[9::bigint],
+         ARRAY[{nil}], ARRAY[7::bigint]"
+    );
     for (name, arguments) in [
         ("queue_release_if_leased", format!("ARRAY[{nil}], ARRAY[{first}], ARRAY[{first}], ARRAY[7::bigint], 5")),
         ("lease_lapse", "0, 10, 1".to_owned()),
@@ -349,6 +354,14 @@ async fn a_change_by_key_looks_at_a_handful_of_pages() {
         ("leaf_pending_delete", format!("{nil}, ARRAY[{first}]")),
         ("delivery_finish_if_leased", attempt.clone()),
         ("delivery_settle_if_leased", format!("{attempt}, ARRAY[9::bigint], ARRAY[NULL::text], 1")),
+        (
+            "event_insert_fresh_keyed",
+            format!(
+                "{event}, ARRAY[{fresh}], ARRAY[{nil}], ARRAY[decode(lpad('0', 64, '0'), 'hex')], ARRAY[1::bigint],
+                 ARRAY[''::bytea], ARRAY[9::bigint], 5, 0, 8"
+            ),
+        ),
+        ("event_insert_fresh", format!("{event}, 5")),
     ] {
         let pages = pages(&client, name, &arguments).await;
         assert!(pages < 150, "{name} looks at {pages} pages");

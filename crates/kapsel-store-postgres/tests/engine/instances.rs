@@ -135,6 +135,49 @@ async fn overlapping_batches_of_many_instances_end() {
     assert_eq!(created, 200);
 }
 
+/// A try whose connection was lost may still be under way when its batch is sent again, and deliveries of the first may be
+/// over by then: each event is stored once, and queued once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_sent_by_many_at_once_is_stored_once() {
+    let stores = instances::<3>().await;
+    let world = World::new();
+    let endpoint = world.endpoint(&stores[0]).await;
+    let window = Duration::from_secs(3_600);
+    for round in 0..20 {
+        let batch: Vec<NewEvent> = (0..30)
+            .map(|number| {
+                let mut new = world.event(&endpoint);
+                // One round without keys, one with keys for some, one that differs from what is usual.
+                new.key = (round % 3 > 0 && number % 2 == 0).then(|| key(&format!("{round}/{number}"), window));
+                if round % 3 == 2 && number == 7 {
+                    new = NewEvent { key: new.key, ..world.event_with(&endpoint, vec![7; 100_000]) };
+                }
+                new
+            })
+            .collect();
+        let mut tasks = Vec::new();
+        for (place, store) in stores.iter().enumerate() {
+            let (store, now, mut batch) = (store.clone(), world.now(), batch.clone());
+            // Taken apart differently, as by an ingest side that looks for the one that is refused.
+            batch.truncate(30 - place * 5);
+            let batch = Arc::new(batch);
+            tasks.push(tokio::spawn(async move {
+                kapsel_store::IngestStore::event_insert_batch(&store, now, batch).await.unwrap()
+            }));
+        }
+        for task in tasks {
+            assert!(task.await.unwrap().iter().all(|answer| *answer == Ingested::Created));
+        }
+        let lanes = vec![LaneQuota::without_circuit(endpoint.id, 1_000)];
+        let request = ClaimRequest { lease: world.lease(), lanes, body_bytes_max: usize::MAX };
+        let claimed = stores[0].delivery_claim_due(world.now(), request).await.unwrap();
+        assert_eq!(claimed.len(), 30, "round {round}");
+        assert_eq!(world.insert(&stores[1], batch).await.unwrap(), [Ingested::Created; 30]);
+    }
+    let listed = stores[0].event_list(endpoint.tenant_id, EventFilter::default(), 1_000, world.now()).await.unwrap();
+    assert_eq!(listed.len(), 600);
+}
+
 /// Delivered by whoever holds the lease, and by nobody else, at the very same moment too: one attempt is written.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_that_many_finish_is_finished_once() {
