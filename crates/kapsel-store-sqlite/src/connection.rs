@@ -1,12 +1,9 @@
 //! Opening connections with the settings that durability and speed rest on.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kapsel_store::schema::Migration;
-use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::time::Instant;
 
@@ -21,11 +18,12 @@ const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// that is written at a random place then weighs twice as much in the log.
 const PAGE_BYTES: u32 = 8_192;
 
-/// What a log that had to grow is cut back to: a little more than it has when it is copied into the database.
-const LOG_BYTES_KEPT: u64 = 96 * 1024 * 1024;
+/// The log is copied back into the database every so many pages: 8 MB, a few milliseconds of work. Longer logs give
+/// higher rates and longer pauses.
+const CHECKPOINT_PAGES: u32 = 1_000;
 
-/// Memory for the pages of the connection that copies; it hardly needs any.
-const COPIER_CACHE_BYTES: usize = 1024 * 1024;
+/// What a log that had to grow is cut back to.
+const LOG_BYTES_KEPT: u64 = 64 * 1024 * 1024;
 
 /// How long to wait for another connection of this process, which holds locks for moments only.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,8 +46,6 @@ pub(crate) struct WriterSource {
     pub(crate) migrations: &'static [Migration],
     /// The pause between two attempts to open it after trouble.
     pub(crate) reopen_pause: Duration,
-    /// How many pages the log had after the last commit.
-    pub(crate) log_pages: Arc<AtomicU32>,
     /// Trouble made by tests.
     #[cfg(test)]
     pub(crate) faults: crate::faults::Faults,
@@ -64,7 +60,6 @@ impl WriterSource {
             migrations,
             // Tests do not wait.
             reopen_pause: if cfg!(test) { Duration::ZERO } else { REOPEN_PAUSE },
-            log_pages: Arc::default(),
             #[cfg(test)]
             faults: crate::faults::Faults::default(),
         }
@@ -116,37 +111,20 @@ impl WriterSource {
     }
 
     fn connect(&self) -> rusqlite::Result<Connection> {
-        let mut connection = self.connect_to_write(self.cache_bytes)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.file, flags)?;
+        set_up(&connection, self.cache_bytes)?;
+        // Has an effect on a database that is still empty only, and must come before the WAL.
+        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT.cast_signed())?;
         // What is removed or erased shall not be found in the free parts of the file. It costs writes where large bodies go,
         // and that is retention, which has the time.
         connection.pragma_update(None, "secure_delete", "ON")?;
         // Held in the handlers; the look-ups would cost each insert.
         connection.pragma_update(None, "foreign_keys", "OFF")?;
-        let log_pages = Arc::clone(&self.log_pages);
-        let watch = move |_: &mut Wal, pages: i32| {
-            log_pages.store(u32::try_from(pages).unwrap_or(0), Ordering::Relaxed);
-            Ok(())
-        };
-        connection.wal_hook(Some(watch))?;
-        Ok(connection)
-    }
-
-    /// Opens the connection that copies the log into the database (`checkpoint.rs`).
-    pub(crate) fn open_copier(&self) -> rusqlite::Result<Connection> {
-        self.connect_to_write(COPIER_CACHE_BYTES)
-    }
-
-    fn connect_to_write(&self, cache_bytes: usize) -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.file, flags)?;
-        set_up(&connection, cache_bytes)?;
-        // Has an effect on a database that is still empty only, and must come before the WAL.
-        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        // Not inside of commits: `checkpoint.rs` sees to it.
-        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         Ok(connection)
     }
 }
@@ -211,7 +189,7 @@ mod tests {
         let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
         assert_eq!(mode, "wal");
         assert_eq!(number("synchronous"), 2, "FULL");
-        assert_eq!(number("wal_autocheckpoint"), 0);
+        assert_eq!(number("wal_autocheckpoint"), i64::from(CHECKPOINT_PAGES));
         assert_eq!(number("page_size"), i64::from(PAGE_BYTES));
         assert_eq!(number("journal_size_limit"), LOG_BYTES_KEPT.cast_signed());
         assert_eq!(number("mmap_size"), 0);

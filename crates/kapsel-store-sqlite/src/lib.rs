@@ -14,7 +14,6 @@
 mod admin;
 mod api_keys;
 mod attestation;
-mod checkpoint;
 mod circuits;
 mod connection;
 mod delivery;

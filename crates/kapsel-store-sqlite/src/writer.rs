@@ -20,7 +20,6 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::checkpoint::Checkpoints;
 use crate::connection::WriterSource;
 use crate::error::{Failure, closed, store_error};
 use crate::folder::DataFolder;
@@ -52,7 +51,6 @@ impl Writer {
         let thread = WriterThread {
             inbox: Inbox::new(received),
             connection: Some(connection),
-            checkpoints: Checkpoints::start(source.clone()).map_err(OpenError::Thread)?,
             source,
             readers,
             counters,
@@ -128,7 +126,6 @@ struct WriterThread {
     /// `None` after trouble, until it could be opened anew.
     connection: Option<Connection>,
     source: WriterSource,
-    checkpoints: Checkpoints,
     readers: Arc<Readers>,
     counters: Arc<Counters>,
     /// When opening it anew was last tried.
@@ -147,14 +144,11 @@ impl WriterThread {
             for job in portion {
                 job.answer();
             }
-            // What follows can take its time; those who wait here have their answers by now.
-            match &self.connection {
-                Some(connection) => self.checkpoints.after_commit(connection),
-                None if self.last_attempt.is_none() => self.open_if_closed(),
-                None => {}
+            // Opening and checking can take its time; those who wait here have their answers by now.
+            if self.connection.is_none() && self.last_attempt.is_none() {
+                self.open_if_closed();
             }
         }
-        self.checkpoints.stop();
         if let Some(connection) = self.connection.take() {
             // A shorter start next time; the log holds everything if it fails.
             if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
@@ -206,9 +200,8 @@ impl WriterThread {
         let is_too_early = self.last_attempt.is_some_and(|last| last.elapsed() < self.source.reopen_pause);
         if self.connection.is_none() && !is_too_early {
             self.last_attempt = Some(Instant::now());
-            // Others hold the index of the log; without them SQLite reads the log itself again.
+            // Readers hold the index of the log; without them SQLite reads the log itself again.
             self.readers.renew();
-            self.checkpoints.close_connection();
             match self.source.reopen() {
                 Ok(connection) => {
                     self.connection = Some(connection);
