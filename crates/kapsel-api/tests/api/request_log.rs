@@ -1,16 +1,21 @@
 //! The entries in the log: what they say of a request, and what they never say.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use http::{Method, Request};
 use serde_json::Value;
-use tracing::subscriber::DefaultGuard;
+use tracing::Dispatch;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::support::App;
 use crate::support::app::KEY;
+
+/// While there is one listener in the process, `tracing` has the thread that comes to an entry first decide for all whether
+/// anybody wants it, and on that of another test nobody listens. With two it asks both.
+static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
 
 /// What was logged on this thread since it was made.
 #[derive(Clone, Default)]
@@ -38,6 +43,7 @@ impl MakeWriter<'_> for Log {
 impl Log {
     /// Listens on this thread, on which the whole test runs.
     fn listen(filter: &str) -> (Self, DefaultGuard) {
+        LazyLock::force(&ANOTHER);
         let log = Log::default();
         let subscriber = tracing_subscriber::fmt()
             .json()
