@@ -38,7 +38,7 @@ impl Tiles {
     }
 
     /// The hash over some leaves.
-    pub fn range(&self, range: Range) -> Result<Hash, MissingTile> {
+    pub(crate) fn range(&self, range: Range) -> Result<Hash, MissingTile> {
         let nodes: Vec<Node> = range.nodes().collect();
         let mut hash: Option<Hash> = None;
         for node in nodes.into_iter().rev() {
@@ -49,7 +49,7 @@ impl Tiles {
     }
 
     /// The root of the tree of the first `size` leaves.
-    pub fn root(&self, size: u64) -> Result<Hash, MissingTile> {
+    pub(crate) fn root(&self, size: u64) -> Result<Hash, MissingTile> {
         self.range(Range { start: 0, end: size })
     }
 
@@ -60,7 +60,7 @@ impl Tiles {
 }
 
 /// The root over a row of hashes whose number is a power of two.
-pub fn root_of(row: &[u8]) -> Hash {
+pub(crate) fn root_of(row: &[u8]) -> Hash {
     let mut hashes: Vec<Hash> = row.chunks_exact(Hash::LEN).filter_map(Hash::from_slice).collect();
     while hashes.len() > 1 {
         hashes = hashes.chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
@@ -81,7 +81,7 @@ impl Edge {
     ///
     /// # Errors
     /// [`MissingTile`].
-    pub fn new(size: u64, tiles: &Tiles) -> Result<Self, MissingTile> {
+    pub(crate) fn new(size: u64, tiles: &Tiles) -> Result<Self, MissingTile> {
         let mut levels = Vec::new();
         for (id, width) in tree::edge_tiles(size) {
             let hashes = tiles.0.get(&id).and_then(|tile| tile.get(..width * Hash::LEN)).ok_or(MissingTile(id))?;
@@ -92,7 +92,7 @@ impl Edge {
     }
 
     /// How many leaves the tree has.
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.size
     }
 

@@ -16,16 +16,16 @@ pub struct Range {
 
 /// A full subtree: of `2^height` leaves, the `index`-th of its height.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Node {
+pub(crate) struct Node {
     /// So many levels stand below its root.
-    pub height: u32,
+    pub(crate) height: u32,
     /// So many of its height stand before it.
-    pub index: u64,
+    pub(crate) index: u64,
 }
 
 impl Node {
     /// The tile that it is computed from, and which of its hashes: so many from the given one on.
-    pub fn place(self) -> (TileId, usize, usize) {
+    pub(crate) fn place(self) -> (TileId, usize, usize) {
         let (level, rest) = (self.height / TILE_HEIGHT, self.height % TILE_HEIGHT);
         let first = self.index << rest;
         let id = TileId { level: u8::try_from(level).unwrap_or(u8::MAX), index: first / TILE_HASHES as u64 };
@@ -36,7 +36,7 @@ impl Node {
 
 impl Range {
     /// The full subtrees that it is made of, the largest first. Their hashes are put together from the right.
-    pub fn nodes(self) -> impl Iterator<Item = Node> {
+    pub(crate) fn nodes(self) -> impl Iterator<Item = Node> {
         let Range { mut start, end } = self;
         std::iter::from_fn(move || {
             let height = (end - start).checked_ilog2()?;
@@ -48,7 +48,7 @@ impl Range {
 }
 
 /// The tiles that hold these subtrees, each once.
-pub fn tiles_of(ranges: &[Range]) -> Vec<TileId> {
+pub(crate) fn tiles_of(ranges: &[Range]) -> Vec<TileId> {
     let mut tiles: Vec<TileId> = ranges.iter().flat_map(|range| range.nodes()).map(|node| node.place().0).collect();
     tiles.sort_unstable();
     tiles.dedup();
@@ -81,7 +81,7 @@ pub fn inclusion_path(index: u64, size: u64) -> Vec<Range> {
 
 /// The subtrees that connect the tree of the first `old` leaves with that of `new` (RFC 9162, section 2.1.4.1). `old` is at
 /// least 1 and at most `new`.
-pub fn consistency_path(old: u64, new: u64) -> Vec<Range> {
+pub(crate) fn consistency_path(old: u64, new: u64) -> Vec<Range> {
     let mut path = Vec::new();
     let (mut start, mut end, mut is_whole) = (0, new, true);
     while end > old {
@@ -103,7 +103,7 @@ pub fn consistency_path(old: u64, new: u64) -> Vec<Range> {
 }
 
 /// The tiles in which the right edge of a tree of `size` leaves lies, those that are not full, from level 0 upwards.
-pub fn edge_tiles(size: u64) -> impl Iterator<Item = (TileId, usize)> {
+pub(crate) fn edge_tiles(size: u64) -> impl Iterator<Item = (TileId, usize)> {
     let levels = (0_u8..8).map(move |level| (level, size >> (TILE_HEIGHT * u32::from(level))));
     levels.take_while(|(_, hashes)| *hashes > 0).filter_map(|(level, hashes)| {
         let width = usize::try_from(hashes % TILE_HASHES as u64).unwrap_or(0);
@@ -112,7 +112,7 @@ pub fn edge_tiles(size: u64) -> impl Iterator<Item = (TileId, usize)> {
 }
 
 /// How many hashes the tile `id` has in a tree of `size` leaves.
-pub fn tile_width(id: TileId, size: u64) -> usize {
+pub(crate) fn tile_width(id: TileId, size: u64) -> usize {
     let hashes = size.checked_shr(TILE_HEIGHT * u32::from(id.level)).unwrap_or(0);
     let before = id.index.saturating_mul(TILE_HASHES as u64);
     usize::try_from(hashes.saturating_sub(before)).unwrap_or(usize::MAX).min(TILE_HASHES)

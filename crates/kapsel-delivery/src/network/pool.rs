@@ -33,8 +33,30 @@ pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// stay where its name pointed to at the first request.
 const LIFE_MAX: Duration = Duration::from_secs(300);
 
-/// What reads and writes for a connection, when somebody polls it. `None` once the connection has come to its end.
-type Driver = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
+/// What reads and writes for a connection, when somebody polls it. Empty once the connection has come to its end.
+struct Driver(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+
+impl Driver {
+    /// Reads and writes what can be read and written now.
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        if self.0.as_mut().is_some_and(|connection| connection.as_mut().poll(cx).is_ready()) {
+            self.0 = None;
+        }
+    }
+
+    /// Awaits what depends on the connection, and drives it meanwhile.
+    async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(done);
+            }
+            self.poll(cx);
+            work.as_mut().poll(cx)
+        })
+        .await
+    }
+}
 
 /// An HTTP/1.1 connection. Dropping it closes the socket at once.
 pub(super) struct Connection {
@@ -70,7 +92,7 @@ impl Connection {
             // connection that was closed, which is nothing to report.
             let _ = connection.await;
         };
-        Ok(Connection { sender, driver: Some(Box::pin(driver)), watch, opened_at: Instant::now() })
+        Ok(Connection { sender, driver: Driver(Some(Box::pin(driver))), watch, opened_at: Instant::now() })
     }
 
     /// Sends a request. If it was not written at all, the error holds it.
@@ -82,12 +104,12 @@ impl Connection {
         // no request.
         self.look().await;
         let answer = self.sender.try_send_request(request);
-        driven(&mut self.driver, answer).await
+        self.driver.during(answer).await
     }
 
     /// Awaits a part of an answer of this connection.
     pub(super) async fn receive<T>(&mut self, part: impl Future<Output = T>) -> T {
-        driven(&mut self.driver, part).await
+        self.driver.during(part).await
     }
 
     /// Whether it can take a request. After an answer was read to its end, it mostly can.
@@ -99,38 +121,15 @@ impl Connection {
     /// Reads and writes what can be read and written now.
     async fn look(&mut self) {
         poll_fn(|cx| {
-            self.drive(cx);
+            self.driver.poll(cx);
             Poll::Ready(())
         })
         .await;
     }
 
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        drive(&mut self.driver, cx);
-    }
-
     fn is_usable(&self) -> bool {
-        self.driver.is_some() && self.sender.is_ready() && !self.sender.is_closed()
+        self.driver.0.is_some() && self.sender.is_ready() && !self.sender.is_closed()
     }
-}
-
-fn drive(driver: &mut Driver, cx: &mut Context<'_>) {
-    if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(cx).is_ready()) {
-        *driver = None;
-    }
-}
-
-/// Awaits what depends on a connection, and drives it meanwhile.
-async fn driven<T>(driver: &mut Driver, work: impl Future<Output = T>) -> T {
-    let mut work = pin!(work);
-    poll_fn(|cx| {
-        if let Poll::Ready(done) = work.as_mut().poll(cx) {
-            return Poll::Ready(done);
-        }
-        drive(driver, cx);
-        work.as_mut().poll(cx)
-    })
-    .await
 }
 
 /// How much the pool keeps.
@@ -166,7 +165,7 @@ impl Idle {
     /// Not too old, and still open as far as the runtime has been told.
     fn is_good(&mut self, now: Instant) -> bool {
         // Whoever uses it next will poll it again; until then nobody waits for it.
-        self.connection.drive(&mut Context::from_waker(Waker::noop()));
+        self.connection.driver.poll(&mut Context::from_waker(Waker::noop()));
         now < self.until && self.connection.is_usable()
     }
 }
