@@ -380,7 +380,7 @@ pub(crate) const DEFINITIONS: &[Definition] = &[
         label: "written by PostgreSQL",
         unit: "bytes/event",
         digits: 0,
-        how: "Bytes that all its processes caused to be written to storage in the same time, the log included.",
+        how: "Bytes that all its processes handed to the file system in the same time, the log included.",
         value: |measured| written(measured, measured.written.postgres_bytes),
         bare: None,
     },
