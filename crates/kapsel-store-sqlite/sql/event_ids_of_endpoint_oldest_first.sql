@@ -1,6 +1,7 @@
 -- event_ids_of_endpoint_oldest_first
-SELECT id
-FROM events INDEXED BY events_by_endpoint
-WHERE tenant_id = ?1 AND id > ?2 AND id < ?3 AND endpoint_id = ?5
-ORDER BY id
+-- Without those that wait to be sorted.
+SELECT event_id
+FROM events_of_endpoints
+WHERE tenant_id = ?1 AND endpoint_id = ?5 AND event_id > ?2 AND event_id < ?3
+ORDER BY event_id
 LIMIT ?4

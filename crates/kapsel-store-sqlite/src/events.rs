@@ -2,11 +2,12 @@
 
 use kapsel_core::{DeliveryState, EventId, TenantId, Timestamp};
 use kapsel_store::standing::{Standing, Standpoint};
-use kapsel_store::{Candidates, DeliveryDetail, EventDetail, EventFilter, EventSummary, StatusSet, StoreError};
+use kapsel_store::{DeliveryDetail, EventDetail, EventFilter, EventSummary, StatusSet, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::error::Failure;
-use crate::rows::{self, corrupt, id, stored, time, time_opt};
+use crate::event_ids::{self, Order, Range};
+use crate::rows::{self, corrupt, id, time, time_opt};
 use crate::statements as sql;
 use crate::status;
 
@@ -90,11 +91,9 @@ impl Cursor {
         limit: usize,
         events: &mut Vec<EventSummary>,
     ) -> Result<bool, Failure> {
-        let candidates = self.filter.candidates();
-        let ids = match self.filter.is_oldest_first() {
-            true => ids_oldest_first(connection, self.tenant_id, candidates, (self.low, &self.high), PAGE)?,
-            false => ids_newest_first(connection, self.tenant_id, candidates, (self.low, &self.high), PAGE)?,
-        };
+        let order = if self.filter.is_oldest_first() { Order::OldestFirst } else { Order::NewestFirst };
+        let range = Range { low: self.low, high: &self.high, order };
+        let ids = event_ids::ids(connection, self.tenant_id, self.filter.candidates(), range, PAGE)?;
         for event_id in &ids {
             if events.len() >= limit {
                 return Ok(false);
@@ -107,68 +106,12 @@ impl Cursor {
             events.extend(summary.filter(|event| self.filter.takes_endpoint(event.endpoint_id)));
         }
         let Some(last) = ids.last() else { return Ok(false) };
-        match self.filter.is_oldest_first() {
-            true => self.low = *last,
-            false => self.high = last.as_bytes().to_vec(),
+        match order {
+            Order::OldestFirst => self.low = *last,
+            Order::NewestFirst => self.high = last.as_bytes().to_vec(),
         }
         Ok(ids.len() == PAGE && events.len() < limit)
     }
-}
-
-/// The ids of events that can pass, from the first of `range` on and below its second.
-fn ids_newest_first(
-    connection: &Connection,
-    tenant_id: TenantId,
-    candidates: Candidates,
-    range: (EventId, &[u8]),
-    limit: usize,
-) -> Result<Vec<EventId>, Failure> {
-    let statement = match candidates {
-        Candidates::OfEndpoint(_) => sql::EVENT_IDS_OF_ENDPOINT,
-        Candidates::OfTenant => sql::EVENT_IDS_OF_TENANT,
-        Candidates::Undelivered => sql::EVENT_IDS_UNDELIVERED,
-        Candidates::Queued => sql::EVENT_IDS_QUEUED,
-        Candidates::GivenUp => sql::EVENT_IDS_GIVEN_UP,
-    };
-    ids(connection, statement, tenant_id, candidates, range, limit)
-}
-
-/// The ids of events that can pass, behind the first of `range` and below its second.
-pub(crate) fn ids_oldest_first(
-    connection: &Connection,
-    tenant_id: TenantId,
-    candidates: Candidates,
-    range: (EventId, &[u8]),
-    limit: usize,
-) -> Result<Vec<EventId>, Failure> {
-    let statement = match candidates {
-        Candidates::OfEndpoint(_) => sql::EVENT_IDS_OF_ENDPOINT_OLDEST_FIRST,
-        Candidates::OfTenant => sql::EVENT_IDS_OF_TENANT_OLDEST_FIRST,
-        Candidates::Undelivered => sql::EVENT_IDS_UNDELIVERED_OLDEST_FIRST,
-        Candidates::Queued => sql::EVENT_IDS_QUEUED_OLDEST_FIRST,
-        Candidates::GivenUp => sql::EVENT_IDS_GIVEN_UP_OLDEST_FIRST,
-    };
-    ids(connection, statement, tenant_id, candidates, range, limit)
-}
-
-fn ids(
-    connection: &Connection,
-    statement: &str,
-    tenant_id: TenantId,
-    candidates: Candidates,
-    (low, high): (EventId, &[u8]),
-    limit: usize,
-) -> Result<Vec<EventId>, Failure> {
-    let (tenant_id, low, limit) = (tenant_id.as_bytes(), low.as_bytes(), stored(limit));
-    let mut statement = connection.prepare_cached(statement)?;
-    let first = |row: &Row<'_>| id(row, 0);
-    let ids = match candidates {
-        Candidates::OfEndpoint(endpoint_id) => {
-            statement.query_map(params![tenant_id, low, high, limit, endpoint_id.as_bytes()], first)?
-        }
-        _ => statement.query_map(params![tenant_id, low, high, limit], first)?,
-    };
-    Ok(ids.collect::<Result<_, _>>()?)
 }
 
 /// Queues every delivery of an event anew if it is in one of the states `from`. All or nothing: every delivery is looked at

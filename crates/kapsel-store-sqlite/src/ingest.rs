@@ -12,8 +12,10 @@ use crate::idempotency::{Keys, Use};
 use crate::job::{Kind, Weight};
 use crate::rows::stored;
 use crate::settle::insert_outcome;
+use crate::sorting::Sorting;
 use crate::statements as sql;
 use crate::store::SqliteStore;
+use crate::unsorted::Entries;
 
 /// Larger bodies stand apart from their event, so that the table of events stays dense.
 pub(crate) const INLINE_BODY_BYTES_MAX: usize = 64 * 1024;
@@ -31,7 +33,9 @@ impl IngestStore for SqliteStore {
             }
             insert_batch(connection, now, &batch)
         };
-        self.writer().write(Kind::Sure, weight, insert).await
+        let ingested = self.writer().write(Kind::Sure, weight, insert).await?;
+        Sorting::note(self, ingested.iter().filter(|ingested| **ingested == Ingested::Created).count());
+        Ok(ingested)
     }
 }
 
@@ -42,8 +46,11 @@ fn insert_batch(connection: &Connection, now: Timestamp, batch: &[NewEvent]) -> 
         keys: Keys::new(connection, now),
         event: connection.prepare_cached(sql::EVENT_INSERT)?,
         queue: connection.prepare_cached(sql::QUEUE_INSERT)?,
+        unsorted: Entries::with_capacity(batch.len()),
     };
-    batch.iter().map(|new| inserts.insert(new)).collect()
+    let ingested = batch.iter().map(|new| inserts.insert(new)).collect::<Result<_, _>>()?;
+    inserts.unsorted.insert(connection)?;
+    Ok(ingested)
 }
 
 /// What a batch needs for each of its events, prepared once.
@@ -53,6 +60,7 @@ struct Inserts<'a> {
     keys: Keys<'a>,
     event: CachedStatement<'a>,
     queue: CachedStatement<'a>,
+    unsorted: Entries,
 }
 
 impl Inserts<'_> {
@@ -74,6 +82,7 @@ impl Inserts<'_> {
         if !self.insert_event(event)? {
             return Ok(Ingested::Created);
         }
+        self.unsorted.push(event);
         if let Some((key, expired_in)) = key {
             self.keys.put(event, key, expired_in)?;
         }

@@ -19,6 +19,7 @@ mod connection;
 mod delivery;
 mod erasures;
 mod error;
+mod event_ids;
 mod events;
 #[cfg(test)]
 mod faults;
@@ -40,6 +41,7 @@ mod retention;
 mod rows;
 mod secrets;
 mod settle;
+mod sorting;
 mod spool;
 mod statements;
 mod statistics;
@@ -49,6 +51,7 @@ mod store;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod unsorted;
 mod writer;
 
 pub use open_error::OpenError;

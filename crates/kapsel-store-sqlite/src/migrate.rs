@@ -18,6 +18,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 9, name: "0009_erasure", sql: include_str!("../migrations/0009_erasure.sql") },
     Migration { version: 10, name: "0010_hash_buckets", sql: include_str!("../migrations/0010_hash_buckets.sql") },
     Migration { version: 11, name: "0011_queue", sql: include_str!("../migrations/0011_queue.sql") },
+    Migration {
+        version: 12,
+        name: "0012_events_of_endpoints",
+        sql: include_str!("../migrations/0012_events_of_endpoints.sql"),
+    },
 ];
 
 /// All migrations of a spool, which is a database of its own.
@@ -171,6 +176,36 @@ mod tests {
         let check: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(check, "ok");
         assert!(!tables(&connection).contains(&"former_queue".to_owned()));
+    }
+
+    /// Events are listed by endpoint as before, those of an unknown one as well.
+    #[test]
+    fn the_events_of_an_earlier_schema_keep_their_endpoints() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, &MIGRATIONS[..11]).unwrap();
+        for number in 0..6 {
+            // Two tenants, three endpoints each.
+            let row =
+                "INSERT INTO endpoints VALUES (unhex(printf('%032x', ?1)), unhex(printf('%032x', ?1 % 2)), '', x'',
+                'enabled', NULL, 0, 0, 0, NULL, ?1)";
+            connection.execute(row, [number]).unwrap();
+        }
+        for number in 0..1_000 {
+            // Of these endpoints in turns, and of a seventh that is not there.
+            let row =
+                "INSERT INTO events VALUES (unhex(printf('%032x', ?1 % 7 % 2)), unhex(printf('%032x', 5 * ?1 % 1001)),
+                unhex(printf('%032x', ?1 % 7)), 0, 0, NULL, NULL, x'', x'', x'', NULL)";
+            connection.execute(row, [number]).unwrap();
+        }
+        let rows = |connection: &Connection, text: &str| -> Vec<[Vec<u8>; 3]> {
+            let mut statement = connection.prepare(text).unwrap();
+            let row = |row: &rusqlite::Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?]);
+            statement.query_map([], row).unwrap().map(Result::unwrap).collect()
+        };
+        let before = rows(&connection, "SELECT tenant_id, endpoint_id, id FROM events ORDER BY 1, 2, 3");
+        assert_eq!(before.len(), 1_000);
+        migrate(&mut connection, MIGRATIONS).unwrap();
+        assert_eq!(rows(&connection, "SELECT * FROM events_of_endpoints ORDER BY 1, 2, 3"), before);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use kapsel_store::{Replay, ReplayPage, ReplayScan, ReplayStep, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::Failure;
+use crate::event_ids::{self, Order, Range};
 use crate::events;
 use crate::replays;
 use crate::rows::{id, stored_count};
@@ -14,8 +15,8 @@ use crate::status;
 /// Looks at the next events of a range.
 pub(crate) fn scan(connection: &Connection, now: Timestamp, scan: &ReplayScan) -> Result<ReplayPage, Failure> {
     let filter = scan.as_filter();
-    let range = (scan.range.after, &scan.range.end.as_bytes()[..]);
-    let candidates = events::ids_oldest_first(connection, scan.tenant_id, filter.candidates(), range, scan.looks_max)?;
+    let range = Range { low: scan.range.after, high: scan.range.end.as_bytes(), order: Order::OldestFirst };
+    let candidates = event_ids::ids(connection, scan.tenant_id, filter.candidates(), range, scan.looks_max)?;
     let mut page = ReplayPage { event_ids: Vec::new(), looked_up_to: scan.range.after, is_end: false };
     let mut head = connection.prepare_cached(sql::EVENT_HEAD)?;
     for event_id in &candidates {

@@ -57,6 +57,8 @@ fn remove_event(connection: &Connection, tenant_id: TenantId, event_id: EventId)
         return Ok(false);
     }
     connection.prepare_cached(sql::EVENT_BODY_DELETE)?.execute(key)?;
+    // Before the event, whose row says which endpoint it is. If it waits to be sorted, it is left out there.
+    connection.prepare_cached(sql::EVENT_OF_ENDPOINT_DELETE)?.execute(key)?;
     Ok(connection.prepare_cached(sql::EVENT_DELETE)?.execute(key)? > 0)
 }
 

@@ -13,7 +13,9 @@ use crate::lapse::Lapse;
 use crate::migrate::MIGRATIONS;
 use crate::open_error::OpenError;
 use crate::readers::Readers;
+use crate::sorting::{self, Sorting};
 use crate::stats::{Counters, WriteStats};
+use crate::unsorted;
 use crate::writer::Writer;
 
 /// The database in the data folder.
@@ -31,6 +33,9 @@ pub struct SqliteOptions {
     pub readers_max: u32,
     /// Memory for pages that the writing connection keeps, in bytes. It should hold what one transaction changes.
     pub writer_cache_bytes: usize,
+    /// So many events are kept in the order of their arrival before they are sorted by endpoint. A list of an endpoint's
+    /// events looks through all of them.
+    pub unsorted_events_max: usize,
     /// What the secrets of endpoints are sealed with.
     pub sealer: Sealer,
 }
@@ -38,7 +43,13 @@ pub struct SqliteOptions {
 impl SqliteOptions {
     /// The defaults, with the data in `folder`.
     pub fn new(folder: impl Into<PathBuf>, sealer: Sealer) -> Self {
-        SqliteOptions { folder: folder.into(), readers_max: 4, writer_cache_bytes: 16 * 1024 * 1024, sealer }
+        SqliteOptions {
+            folder: folder.into(),
+            readers_max: 4,
+            writer_cache_bytes: 16 * 1024 * 1024,
+            unsorted_events_max: sorting::EVENTS_MAX,
+            sealer,
+        }
     }
 }
 
@@ -56,6 +67,7 @@ struct Inner {
     counters: Arc<Counters>,
     prune_position: Mutex<Position>,
     lapse: Arc<Lapse>,
+    sorting: Sorting,
     sealer: Sealer,
     #[cfg(test)]
     faults: crate::faults::Faults,
@@ -73,6 +85,8 @@ impl SqliteStore {
         #[cfg(test)]
         let faults = source.faults.clone();
         let connection = source.open()?;
+        let failed = |source| OpenError::Sqlite { file: folder.database().to_owned(), source };
+        let waiting = unsorted::count(&connection).map_err(failed)?;
         let readers = Arc::new(Readers::new(folder.database(), options.readers_max, READER_CACHE_BYTES));
         let counters = Arc::new(Counters::default());
         let writer = Writer::start(folder, source, connection, Arc::clone(&readers), Arc::clone(&counters))?;
@@ -83,6 +97,7 @@ impl SqliteStore {
             counters,
             prune_position,
             lapse: Arc::default(),
+            sorting: Sorting::new(options.unsorted_events_max, waiting),
             sealer: options.sealer,
             #[cfg(test)]
             faults,
@@ -122,6 +137,11 @@ impl SqliteStore {
     /// When leases end. Whoever stores one tells it.
     pub(crate) fn lapse(&self) -> &Arc<Lapse> {
         &self.0.lapse
+    }
+
+    /// When new events are sorted by endpoint.
+    pub(crate) fn sorting(&self) -> &Sorting {
+        &self.0.sorting
     }
 
     /// Where the next look for expired idempotency keys begins.

@@ -2,6 +2,7 @@
 
 mod idempotency;
 mod leases;
+mod sorting;
 mod spool;
 mod statements;
 mod trouble;

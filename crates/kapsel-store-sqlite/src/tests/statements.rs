@@ -14,6 +14,7 @@ const TENANT_TABLES: &[&str] = &[
     "endpoints",
     "events",
     "event_bodies",
+    "events_of_endpoints",
     "queue",
     "delivery_attempts",
     "outcomes",
@@ -124,6 +125,7 @@ fn modules_that_serve_the_api_use_statements_of_a_tenant() {
         include_str!("../admin.rs"),
         include_str!("../api_keys.rs"),
         include_str!("../erasures.rs"),
+        include_str!("../event_ids.rs"),
         include_str!("../events.rs"),
         include_str!("../replay_step.rs"),
         include_str!("../replays.rs"),
@@ -172,6 +174,9 @@ fn no_statement_looks_at_all_rows_of_a_large_table() {
         "migration_list",
         "log_lease_release",
         "leaf_pending_of_hash",
+        // What waits to be sorted, some thousands of rows.
+        "events_unsorted_count",
+        "events_unsorted_list",
         // An index in which only the running jobs are.
         "replay_due",
         "erasure_due",
@@ -202,8 +207,10 @@ fn no_list_is_sorted_in_memory() {
     }
 }
 
-/// One delivery of the queue by its whole key, and a range of its events.
+/// One row by its whole key, and a range of events.
 const DELIVERY_KEY: &str = "PRIMARY KEY (is_leased=? AND tenant_id=? AND event_id=? AND delivery_id=?)";
+const EVENT_OF_ENDPOINT: &str = "PRIMARY KEY (tenant_id=? AND endpoint_id=? AND event_id=?)";
+const EVENTS_OF_ENDPOINT: &str = "PRIMARY KEY (tenant_id=? AND endpoint_id=? AND event_id>? AND event_id<?)";
 const QUEUED_EVENTS: &str = "PRIMARY KEY (is_leased=? AND tenant_id=? AND event_id>? AND event_id<?)";
 
 #[test]
@@ -243,18 +250,16 @@ fn hot_statements_go_by_their_keys() {
         ("event_ids_queued", sql::EVENT_IDS_QUEUED, QUEUED_EVENTS),
         ("event_ids_undelivered", sql::EVENT_IDS_UNDELIVERED, QUEUED_EVENTS),
         ("event_ids_of_tenant", sql::EVENT_IDS_OF_TENANT, "(tenant_id=? AND id>? AND id<?)"),
-        ("event_ids_of_endpoint", sql::EVENT_IDS_OF_ENDPOINT, "events_by_endpoint (endpoint_id=? AND id>? AND id<?)"),
+        ("event_ids_of_endpoint", sql::EVENT_IDS_OF_ENDPOINT, EVENTS_OF_ENDPOINT),
+        ("event_of_endpoint_delete", sql::EVENT_OF_ENDPOINT_DELETE, EVENT_OF_ENDPOINT),
+        ("event_of_endpoint_insert", sql::EVENT_OF_ENDPOINT_INSERT, "sqlite_autoindex_events_1 (tenant_id=? AND id=?)"),
         ("replay_due", sql::REPLAY_DUE, "USING INDEX replays_running"),
         (
             "event_ids_given_up_oldest_first",
             sql::EVENT_IDS_GIVEN_UP_OLDEST_FIRST,
             "(tenant_id=? AND event_id>? AND event_id<?)",
         ),
-        (
-            "event_ids_of_endpoint_oldest_first",
-            sql::EVENT_IDS_OF_ENDPOINT_OLDEST_FIRST,
-            "events_by_endpoint (endpoint_id=? AND id>? AND id<?)",
-        ),
+        ("event_ids_of_endpoint_oldest_first", sql::EVENT_IDS_OF_ENDPOINT_OLDEST_FIRST, EVENTS_OF_ENDPOINT),
         ("event_ids_of_tenant_oldest_first", sql::EVENT_IDS_OF_TENANT_OLDEST_FIRST, "(tenant_id=? AND id>? AND id<?)"),
         ("event_ids_queued_oldest_first", sql::EVENT_IDS_QUEUED_OLDEST_FIRST, QUEUED_EVENTS),
         ("event_ids_undelivered_oldest_first", sql::EVENT_IDS_UNDELIVERED_OLDEST_FIRST, QUEUED_EVENTS),
@@ -333,6 +338,7 @@ fn a_look_for_a_step_costs_the_same_however_much_there_is() {
         ("outcomes", "INSERT INTO outcomes VALUES (zeroblob(16), ?1, ?1, zeroblob(16), 'refused', 0)"),
         ("queue", "INSERT INTO queue VALUES (0, zeroblob(16), ?1, ?1, zeroblob(16), 0, NULL, NULL, 0, 0, 0)"),
         ("events", "INSERT INTO events VALUES (zeroblob(16), ?1, zeroblob(16), 0, 0, NULL, NULL, x'', x'', x'', NULL)"),
+        ("events_of_endpoints", "INSERT INTO events_of_endpoints VALUES (zeroblob(16), zeroblob(16), ?1)"),
     ];
     let fill = |from: u16, to: u16| {
         for number in from..to {

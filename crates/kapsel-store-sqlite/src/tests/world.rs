@@ -25,8 +25,15 @@ pub(super) struct World {
 impl World {
     /// A fresh store with one endpoint.
     pub(super) async fn new() -> Self {
+        Self::with_unsorted_events_max(usize::MAX).await
+    }
+
+    /// The same, which sorts its events when so many have come.
+    pub(super) async fn with_unsorted_events_max(unsorted_events_max: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(SqliteOptions::new(folder.path(), test_harness::sealer())).unwrap();
+        let options =
+            SqliteOptions { unsorted_events_max, ..SqliteOptions::new(folder.path(), test_harness::sealer()) };
+        let store = SqliteStore::open(options).unwrap();
         let clock = TestClock::new();
         let ids = IdGenerator::new(Arc::new(SeededEntropy::new(1)));
         let id: EndpointId = ids.next(clock.now());

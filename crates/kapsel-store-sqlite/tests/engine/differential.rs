@@ -11,7 +11,9 @@ const STEPS: usize = 500;
 
 async fn compare(seed: u64) {
     let folder = tempfile::tempdir().unwrap();
-    let sqlite = SqliteStore::open(SqliteOptions::new(folder.path(), test_harness::sealer())).unwrap();
+    let mut options = SqliteOptions::new(folder.path(), test_harness::sealer());
+    options.unsorted_events_max = 3;
+    let sqlite = SqliteStore::open(options).unwrap();
     let engines: [(&str, Arc<dyn Store>); 2] =
         [("memory", Arc::new(MemoryStore::new())), ("SQLite", Arc::new(sqlite.clone()))];
     differential::run(seed, STEPS, &engines).await;
