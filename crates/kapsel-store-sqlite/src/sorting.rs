@@ -24,7 +24,7 @@ const TAKEN_MAX: usize = 262_144;
 /// Portions for the writer. Each goes into a transaction of its own, with whatever else waits; there are more events in a
 /// portion the more there are, so that sorting never falls behind.
 const PORTIONS_MAX: usize = 256;
-/// Half a millisecond of the writer's time.
+/// No portion is smaller, which is about what a batch of webhooks writes at full load.
 const PORTION_MIN: usize = 256;
 /// Rows that are removed at once.
 const REMOVED_MAX: usize = 64;
@@ -73,8 +73,8 @@ impl Sorting {
         let mut since_last = self.lock();
         since_last.is_under_way = false;
         if !is_done {
-            // The next batch tries again.
-            since_last.waiting.events += self.events_max;
+            // Not at once, because it may fail again.
+            since_last.waiting.events += self.events_max / 2;
         }
     }
 
@@ -99,9 +99,12 @@ impl Drop for UnderWay {
 async fn sort(mut under_way: UnderWay) {
     match sort_now(&under_way.store).await {
         Ok(()) => under_way.is_done = true,
+        Err(error @ StoreError::Corrupt { .. }) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "events cannot be sorted by endpoint");
+        }
         // The store is closed, or its trouble is told to everybody else as well.
         Err(error) => {
-            tracing::debug!(error = &error as &dyn std::error::Error, "events are not sorted by endpoint");
+            tracing::debug!(error = &error as &dyn std::error::Error, "events were not sorted by endpoint");
         }
     }
 }
@@ -153,10 +156,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_broken_off_begins_anew_with_the_next_batch() {
+    fn what_was_broken_off_begins_anew_before_long() {
         let sorting = Sorting::new(100, Waiting::default());
-        assert_eq!(beginnings(&sorting, 12, 10, false), [10, 11, 12]);
-        assert_eq!(beginnings(&sorting, 12, 10, true), [1, 11]);
+        assert_eq!(beginnings(&sorting, 25, 10, false), [10, 15, 20, 25]);
+        assert_eq!(beginnings(&sorting, 25, 10, true), [5, 15, 25]);
     }
 
     #[test]
