@@ -19,13 +19,13 @@ pub(crate) const EVENTS_MAX: usize = 65_536;
 /// Or so many batches, which is what a look through all of them costs when each holds one event.
 const BATCHES_MAX: usize = 4_096;
 
-/// At most so many events are sorted at once, if they came in faster than they could be sorted: 12 MB.
-const TAKEN_MAX: usize = 262_144;
-/// Portions for the writer. Each goes into a transaction of its own, with whatever else waits; there are more events in a
-/// portion the more there are, so that sorting never falls behind.
-const PORTIONS_MAX: usize = 256;
-/// No portion is smaller, which is about what a batch of webhooks writes at full load.
-const PORTION_MIN: usize = 256;
+/// At most so many events are sorted at once, if they came in faster than they could be sorted: 25 MB.
+const TAKEN_MAX: usize = 524_288;
+/// Portions for the writer. Each goes into a transaction of its own, with whatever else waits. There are more events in a
+/// portion the more there are, as many as a transaction can have rows if need be, so that sorting does not fall behind.
+const PORTIONS_MAX: usize = 512;
+/// No portion is smaller: a tenth of a transaction's rows.
+const PORTION_MIN: usize = 128;
 /// Rows that are removed at once.
 const REMOVED_MAX: usize = 64;
 
