@@ -59,7 +59,7 @@ impl Sorting {
     /// Whether sorting begins with this batch.
     fn begins_with(&self, events: usize) -> bool {
         let mut since_last = self.lock();
-        since_last.waiting.events += events;
+        since_last.waiting.events = since_last.waiting.events.saturating_add(events);
         since_last.waiting.batches += 1;
         let Waiting { events, batches } = since_last.waiting;
         let begins = !since_last.is_under_way && (events >= self.events_max || batches >= BATCHES_MAX);
@@ -74,7 +74,8 @@ impl Sorting {
         since_last.is_under_way = false;
         if !is_done {
             // Not at once, because it may fail again.
-            since_last.waiting.events += self.events_max / 2;
+            let again = self.events_max / 2;
+            since_last.waiting.events = since_last.waiting.events.saturating_add(again);
         }
     }
 
