@@ -71,15 +71,20 @@ fn applied(connection: &Connection) -> rusqlite::Result<Vec<Applied>> {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::Row;
+
     use super::*;
 
     const FIRST: Migration = Migration { version: 1, name: "0001_a", sql: "CREATE TABLE a (x INTEGER) STRICT;" };
     const SECOND: Migration = Migration { version: 2, name: "0002_b", sql: "CREATE TABLE b (x INTEGER) STRICT;" };
 
+    /// Everything that a statement finds, as `row` reads it.
+    fn all<T>(connection: &Connection, text: &str, row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
+        connection.prepare(text).unwrap().query_map([], row).unwrap().map(Result::unwrap).collect()
+    }
+
     fn tables(connection: &Connection) -> Vec<String> {
-        let mut statement =
-            connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY 1").unwrap();
-        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        all(connection, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY 1", |row| row.get(0))
     }
 
     #[test]
@@ -159,10 +164,8 @@ mod tests {
         let rows = |connection: &Connection| -> Vec<Vec<rusqlite::types::Value>> {
             let columns = "endpoint_id, due_at, delivery_id, event_id, tenant_id, lease_owner, lease_token, \
                 attempts_total, attempts_made, size_bytes";
-            let mut statement =
-                connection.prepare(&format!("SELECT {columns} FROM queue ORDER BY delivery_id")).unwrap();
-            let row = |row: &rusqlite::Row<'_>| (0..10).map(|column| row.get(column)).collect();
-            statement.query_map([], row).unwrap().map(Result::unwrap).collect()
+            let text = format!("SELECT {columns} FROM queue ORDER BY delivery_id");
+            all(connection, &text, |row| (0..10).map(|column| row.get(column)).collect())
         };
         let count = |connection: &Connection, text: &str| -> i64 {
             connection.query_row(&format!("SELECT count(*) FROM queue {text}"), [], |row| row.get(0)).unwrap()
@@ -198,9 +201,7 @@ mod tests {
             connection.execute(row, [number]).unwrap();
         }
         let rows = |connection: &Connection, text: &str| -> Vec<[Vec<u8>; 3]> {
-            let mut statement = connection.prepare(text).unwrap();
-            let row = |row: &rusqlite::Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?]);
-            statement.query_map([], row).unwrap().map(Result::unwrap).collect()
+            all(connection, text, |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))
         };
         let before = rows(&connection, "SELECT tenant_id, endpoint_id, id FROM events ORDER BY 1, 2, 3");
         assert_eq!(before.len(), 1_000);

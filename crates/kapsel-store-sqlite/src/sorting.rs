@@ -24,7 +24,7 @@ const TAKEN_MAX: usize = 524_288;
 /// Portions for the writer. Each goes into a transaction of its own, with whatever else waits. There are more events in a
 /// portion the more there are, as many as a transaction can have rows if need be, so that sorting does not fall behind.
 const PORTIONS_MAX: usize = 512;
-/// No portion is smaller: a tenth of a transaction's rows.
+/// No portion is smaller: an eighth of a transaction's rows.
 const PORTION_MIN: usize = 128;
 /// Rows that are removed at once.
 const REMOVED_MAX: usize = 64;

@@ -99,8 +99,8 @@ statements! {
     Tenant EVENT_IDS_UNDELIVERED = "event_ids_undelivered" (4) -> (BLOB);
     Tenant EVENT_IDS_UNDELIVERED_OLDEST_FIRST = "event_ids_undelivered_oldest_first" (4) -> (BLOB);
     Tenant EVENT_INSERT = "event_insert" (10) -> ();
-    System EVENT_OF_ENDPOINT_INSERT = "event_of_endpoint_insert" (3) -> ();
     Tenant EVENT_OF_ENDPOINT_DELETE = "event_of_endpoint_delete" (2) -> ();
+    System EVENT_OF_ENDPOINT_INSERT = "event_of_endpoint_insert" (3) -> ();
     Tenant EVENT_READ = "event_read" (2) -> (BLOB, INTEGER, TEXT, BLOB, BLOB, EXPRESSION);
     System EVENTS_UNSORTED_COUNT = "events_unsorted_count" (0) -> (EXPRESSION, EXPRESSION);
     System EVENTS_UNSORTED_DELETE = "events_unsorted_delete" (1) -> ();

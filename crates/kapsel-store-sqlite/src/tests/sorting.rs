@@ -14,7 +14,7 @@ use super::world::World;
 use crate::faults::CommitFault;
 use crate::job::{Kind, Weight};
 use crate::sorting::sort_now;
-use crate::unsorted::{self, Entry, Waiting};
+use crate::unsorted::{self, Entry, Taken, Waiting};
 
 /// Stores batches of events of three endpoints, one of them of another tenant with the first one's id, and returns what each
 /// endpoint has.
@@ -38,14 +38,23 @@ async fn fill(world: &World) -> Vec<(Endpoint, BTreeSet<EventId>)> {
     endpoints.into()
 }
 
+/// The ids of an endpoint's events, newest first, or behind `after` oldest first.
+async fn list(
+    world: &World,
+    endpoint: &Endpoint,
+    limit: usize,
+    before: Option<EventId>,
+    after: Option<EventId>,
+) -> Result<Vec<EventId>, StoreError> {
+    let filter = EventFilter { endpoint_id: Some(endpoint.id), before, after, ..EventFilter::default() };
+    let events = world.store.event_list(endpoint.tenant_id, filter, limit, world.now()).await?;
+    Ok(events.iter().map(|event| event.id).collect())
+}
+
 /// Both orders, whole and in pages.
 async fn assert_lists(world: &World, endpoints: &[(Endpoint, BTreeSet<EventId>)]) {
     for (endpoint, ids) in endpoints {
-        let list = async |limit, before, after| -> Vec<EventId> {
-            let filter = EventFilter { endpoint_id: Some(endpoint.id), before, after, ..EventFilter::default() };
-            let events = world.store.event_list(endpoint.tenant_id, filter, limit, world.now()).await.unwrap();
-            events.iter().map(|event| event.id).collect()
-        };
+        let list = async |limit, before, after| list(world, endpoint, limit, before, after).await.unwrap();
         let newest_first: Vec<EventId> = ids.iter().rev().copied().collect();
         assert_eq!(list(1_000, None, None).await, newest_first);
         assert_eq!(list(7, None, None).await, newest_first[..7]);
@@ -65,6 +74,10 @@ async fn sorted(world: &World) -> i64 {
     world.store.readers().read(|connection| Ok(connection.query_row(count, [], |row| row.get(0))?)).await.unwrap()
 }
 
+async fn take(world: &World, entries_max: usize) -> Taken {
+    world.store.readers().read(move |connection| unsorted::take(connection, entries_max)).await.unwrap()
+}
+
 async fn insert_sorted(world: &World, entries: Vec<Entry>) {
     let insert = move |connection: &rusqlite::Connection| unsorted::insert_sorted(connection, &entries);
     world.store.writer().write(Kind::Sure, Weight::ROW, insert).await.unwrap();
@@ -79,7 +92,7 @@ async fn a_list_is_the_same_before_while_and_after_its_events_are_sorted() {
     assert_eq!(sorted(&world).await, 0);
     assert_lists(&world, &endpoints).await;
 
-    let taken = world.store.readers().read(|connection| unsorted::take(connection, usize::MAX)).await.unwrap();
+    let taken = take(&world, usize::MAX).await;
     assert!(taken.entries.is_sorted() && taken.entries.len() == all && taken.numbers.len() == 40);
     insert_sorted(&world, taken.entries[..all / 2].to_vec()).await;
     assert_lists(&world, &endpoints).await;
@@ -95,15 +108,16 @@ async fn a_list_is_the_same_before_while_and_after_its_events_are_sorted() {
 async fn only_whole_batches_are_taken_and_the_oldest_first() {
     let world = World::new().await;
     fill(&world).await;
-    let taken = world.store.readers().read(|connection| unsorted::take(connection, 4)).await.unwrap();
+    let taken = take(&world, 4).await;
     assert_eq!((taken.numbers, taken.entries.len()), (vec![1, 2, 3], 1 + 2 + 3));
 }
 
-/// Whichever commit fails, and whatever it left behind.
+/// Whichever commit fails, two that bring events to their places and one that removes what waited, and whatever it left
+/// behind.
 #[tokio::test]
 async fn sorting_that_was_broken_off_is_done_anew() {
     for fault in [CommitFault::NothingStored, CommitFault::AllStored] {
-        for nth in [1, 2] {
+        for nth in [1, 2, 3] {
             let world = World::new().await;
             let endpoints = fill(&world).await;
             world.store.faults().fail_commit(fault, nth);
@@ -131,14 +145,13 @@ async fn an_event_that_is_removed_leaves_no_trace_whether_it_is_sorted_or_not() 
         let world = World::new().await;
         let mut endpoints = fill(&world).await;
         let foreign = endpoints.remove(2);
-        let taken = world.store.readers().read(|connection| unsorted::take(connection, usize::MAX)).await.unwrap();
+        let taken = take(&world, usize::MAX).await;
         if is_sorted_before {
             sort_now(&world.store).await.unwrap();
         }
         remove_all(&world).await;
         for (endpoint, _) in &endpoints {
-            let filter = EventFilter { endpoint_id: Some(endpoint.id), ..EventFilter::default() };
-            assert_eq!(world.store.event_list(endpoint.tenant_id, filter, 10, world.now()).await.unwrap(), []);
+            assert_eq!(list(&world, endpoint, 10, None, None).await.unwrap(), []);
         }
         // By somebody who had read them before.
         insert_sorted(&world, taken.entries).await;
@@ -168,8 +181,7 @@ async fn entries_that_cannot_be_understood_are_an_error() {
             Ok(())
         };
         world.store.writer().write(Kind::Sure, Weight::ROW, damage).await.unwrap();
-        let filter = EventFilter { endpoint_id: Some(world.endpoint.id), ..EventFilter::default() };
-        let error = world.store.event_list(world.endpoint.tenant_id, filter, 10, world.now()).await.unwrap_err();
+        let error = list(&world, &world.endpoint, 10, None, None).await.unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { .. }), "{bytes}: {error:?}");
     }
 }
