@@ -37,7 +37,7 @@ impl Range<'_> {
     }
 }
 
-/// The first `limit` ids of events that can pass. There may be one that is removed.
+/// The first `limit` ids of events that can pass. There may be some that are removed.
 pub(crate) fn ids(
     connection: &Connection,
     tenant_id: TenantId,

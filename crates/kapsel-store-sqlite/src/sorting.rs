@@ -1,9 +1,10 @@
 //! Sorting new events by endpoint, many at a time, beside everything else.
 //!
 //! The more are sorted at once, the more of them share a page: with 65,536 events of 10,000 endpoints each page takes six.
-//! They are read and sorted by a reader and handed to the writer in small portions, so that nobody waits for them longer
-//! than for a few more webhooks. Rows are removed when everything in them is in its place; whatever breaks off in between is
-//! done once more from the start, and changes nothing the second time.
+//! They are read and sorted by a reader and handed to the writer in portions, none of them more than a transaction can have
+//! rows. Rows are removed when everything in them is in its place; whatever breaks off in between is done once more from the
+//! start, and changes nothing the second time. The newest row stays until there is a newer one, see
+//! [`unsorted::delete`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,7 +20,8 @@ pub(crate) const EVENTS_MAX: usize = 65_536;
 /// Or so many batches, which is what a look through all of them costs when each holds one event.
 const BATCHES_MAX: usize = 4_096;
 
-/// At most so many events are sorted at once, if they came in faster than they could be sorted: 25 MB.
+/// At most so many events are sorted at once, if they came in faster than they could be sorted: 25 MB, and as much again
+/// while the vector grows.
 const TAKEN_MAX: usize = 524_288;
 /// Portions for the writer. Each goes into a transaction of its own, with whatever else waits. There are more events in a
 /// portion the more there are, as many as a transaction can have rows if need be, so that sorting does not fall behind.
@@ -51,7 +53,7 @@ impl Sorting {
 
     /// Takes note of a stored batch of new events. Sorts in the background if it is time to.
     pub(crate) fn note(store: &SqliteStore, events: usize) {
-        if store.sorting().begins_with(events) {
+        if events > 0 && store.sorting().begins_with(events) {
             tokio::spawn(sort(UnderWay { store: store.clone(), is_done: false }));
         }
     }
@@ -61,12 +63,25 @@ impl Sorting {
         let mut since_last = self.lock();
         since_last.waiting.events = since_last.waiting.events.saturating_add(events);
         since_last.waiting.batches += 1;
-        let Waiting { events, batches } = since_last.waiting;
-        let begins = !since_last.is_under_way && (events >= self.events_max || batches >= BATCHES_MAX);
+        let begins = !since_last.is_under_way && self.is_time(since_last.waiting);
         if begins {
             *since_last = SinceLast { waiting: Waiting::default(), is_under_way: true };
         }
         begins
+    }
+
+    /// Whether so much came in meanwhile that whoever sorts goes on.
+    fn goes_on(&self) -> bool {
+        let mut since_last = self.lock();
+        let goes_on = self.is_time(since_last.waiting);
+        if goes_on {
+            since_last.waiting = Waiting::default();
+        }
+        goes_on
+    }
+
+    fn is_time(&self, waiting: Waiting) -> bool {
+        waiting.events >= self.events_max || waiting.batches >= BATCHES_MAX
     }
 
     fn ended(&self, is_done: bool) {
@@ -98,7 +113,14 @@ impl Drop for UnderWay {
 }
 
 async fn sort(mut under_way: UnderWay) {
-    match sort_now(&under_way.store).await {
+    let sorted = async {
+        sort_now(&under_way.store).await?;
+        while under_way.store.sorting().goes_on() {
+            sort_now(&under_way.store).await?;
+        }
+        Ok(())
+    };
+    match sorted.await {
         Ok(()) => under_way.is_done = true,
         Err(error @ StoreError::Corrupt { .. }) => {
             tracing::error!(error = &error as &dyn std::error::Error, "events cannot be sorted by endpoint");
@@ -110,10 +132,26 @@ async fn sort(mut under_way: UnderWay) {
     }
 }
 
-/// Sorts what waits.
+/// Sorts all that waits when it begins.
 pub(crate) async fn sort_now(store: &SqliteStore) -> Result<(), StoreError> {
-    let taken = store.readers().read(|connection| unsorted::take(connection, TAKEN_MAX)).await?;
-    let Taken { entries, numbers } = taken;
+    sort_by(store, TAKEN_MAX).await
+}
+
+/// Sorts `entries_max` entries at once or those of a batch more, until all are sorted.
+pub(crate) async fn sort_by(store: &SqliteStore, entries_max: usize) -> Result<(), StoreError> {
+    loop {
+        let taken = store.readers().read(move |connection| unsorted::take(connection, entries_max)).await?;
+        let is_end = taken.is_end;
+        bring(store, taken).await?;
+        if is_end {
+            return Ok(());
+        }
+    }
+}
+
+/// Brings entries to their places, and then removes the rows that they were in.
+async fn bring(store: &SqliteStore, taken: Taken) -> Result<(), StoreError> {
+    let Taken { entries, numbers, .. } = taken;
     let portion = entries.len().div_ceil(PORTIONS_MAX).max(PORTION_MIN);
     let entries = Arc::new(entries);
     for from in (0..entries.len()).step_by(portion) {
@@ -161,6 +199,15 @@ mod tests {
         let sorting = Sorting::new(100, Waiting::default());
         assert_eq!(beginnings(&sorting, 25, 10, false), [10, 15, 20, 25]);
         assert_eq!(beginnings(&sorting, 25, 10, true), [5, 15, 25]);
+    }
+
+    #[test]
+    fn whoever_sorts_goes_on_while_enough_came_in_meanwhile() {
+        let sorting = Sorting::new(10, Waiting::default());
+        assert!(sorting.begins_with(10) && !sorting.goes_on());
+        assert!(!sorting.begins_with(10));
+        assert!(sorting.goes_on());
+        assert!(!sorting.goes_on(), "once for each time that enough came in");
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl SqliteOptions {
 /// The embedded engine. Clones share one store.
 ///
 /// End it with [`close`](SqliteStore::close); when the last clone is dropped instead, the writer finishes what is queued
-/// and ends by itself a moment later.
+/// and ends by itself a moment later, or when the sorting under way is done.
 #[derive(Debug, Clone)]
 pub struct SqliteStore(Arc<Inner>);
 

@@ -93,15 +93,21 @@ pub(crate) struct Taken {
     pub(crate) entries: Vec<Entry>,
     /// Their numbers, which grow.
     pub(crate) numbers: Vec<i64>,
+    /// Whether no others were left.
+    pub(crate) is_end: bool,
 }
 
 /// Reads rows, the oldest first, until they have `entries_max` entries or more.
 pub(crate) fn take(connection: &Connection, entries_max: usize) -> Result<Taken, Failure> {
-    let mut taken = Taken::default();
+    let mut taken = Taken { is_end: true, ..Taken::default() };
     walk(connection, |number, entries| {
+        if taken.entries.len() >= entries_max {
+            taken.is_end = false;
+            return ControlFlow::Break(());
+        }
         taken.numbers.push(number);
         taken.entries.extend(entries);
-        if taken.entries.len() < entries_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        ControlFlow::Continue(())
     })?;
     taken.entries.sort_unstable();
     Ok(taken)
@@ -116,7 +122,8 @@ pub(crate) fn insert_sorted(connection: &Connection, entries: &[Entry]) -> Resul
     Ok(())
 }
 
-/// Removes the rows up to `last`.
+/// Removes the rows up to `last`, but for the newest of all, whose number is the reason why the next one's is new. What it
+/// holds is sorted once more, which changes nothing, and goes with the next ones.
 pub(crate) fn delete(connection: &Connection, last: i64) -> Result<(), Failure> {
     connection.prepare_cached(sql::EVENTS_UNSORTED_DELETE)?.execute([last])?;
     Ok(())

@@ -6,15 +6,19 @@ use std::time::Duration;
 
 use kapsel_core::{Endpoint, EndpointId, EventId, TenantId};
 use kapsel_store::{
-    AdminStore, EventFilter, IngestStore, NewEvent, RetainedKind, RetentionStep, RetentionStore, StoreError,
+    AdminStore, Candidates, EventFilter, IngestStore, NewEvent, RetainedKind, RetentionStep, RetentionStore, StoreError,
 };
 use test_harness::EventBuilder;
 
 use super::world::World;
+use crate::event_ids::{self, Order, Range};
 use crate::faults::CommitFault;
 use crate::job::{Kind, Weight};
-use crate::sorting::sort_now;
+use crate::sorting::{sort_by, sort_now};
 use crate::unsorted::{self, Entry, Taken, Waiting};
+
+/// The last batch of [`fill`], which stays until there is a newer one.
+const NEWEST: Waiting = Waiting { events: 39 % 7 + 1, batches: 1 };
 
 /// Stores batches of events of three endpoints, one of them of another tenant with the first one's id, and returns what each
 /// endpoint has.
@@ -51,11 +55,36 @@ async fn list(
     Ok(events.iter().map(|event| event.id).collect())
 }
 
+/// What a list is made of, looked at `limit` at a time to the end.
+async fn look_through(world: &World, endpoint: &Endpoint, order: Order, limit: usize) -> Vec<EventId> {
+    let (tenant_id, candidates) = (endpoint.tenant_id, Candidates::OfEndpoint(endpoint.id));
+    let (mut low, mut high, mut all) = (EventId::MIN, vec![0xff; 17], Vec::new());
+    loop {
+        let end = high.clone();
+        let look = move |connection: &rusqlite::Connection| {
+            event_ids::ids(connection, tenant_id, candidates, Range { low, high: &end, order }, limit)
+        };
+        let ids = world.store.readers().read(look).await.unwrap();
+        assert!(ids.len() <= limit);
+        all.extend(&ids);
+        match (ids.last(), order) {
+            (Some(last), Order::OldestFirst) if ids.len() == limit => low = *last,
+            (Some(last), Order::NewestFirst) if ids.len() == limit => high = last.as_bytes().to_vec(),
+            _ => return all,
+        }
+    }
+}
+
 /// Both orders, whole and in pages.
 async fn assert_lists(world: &World, endpoints: &[(Endpoint, BTreeSet<EventId>)]) {
     for (endpoint, ids) in endpoints {
         let list = async |limit, before, after| list(world, endpoint, limit, before, after).await.unwrap();
         let newest_first: Vec<EventId> = ids.iter().rev().copied().collect();
+        for limit in [1, 7, 1_000] {
+            assert_eq!(look_through(world, endpoint, Order::NewestFirst, limit).await, newest_first, "by {limit}");
+            let oldest_first = look_through(world, endpoint, Order::OldestFirst, limit).await;
+            assert!(oldest_first.iter().eq(ids), "by {limit}");
+        }
         assert_eq!(list(1_000, None, None).await, newest_first);
         assert_eq!(list(7, None, None).await, newest_first[..7]);
         assert_eq!(list(7, Some(newest_first[6]), None).await, newest_first[7..14]);
@@ -99,7 +128,7 @@ async fn a_list_is_the_same_before_while_and_after_its_events_are_sorted() {
 
     // Begun anew, and to the end.
     sort_now(&world.store).await.unwrap();
-    assert_eq!(waiting(&world).await, Waiting::default());
+    assert_eq!(waiting(&world).await, NEWEST);
     assert_eq!(sorted(&world).await, i64::try_from(all).unwrap());
     assert_lists(&world, &endpoints).await;
 }
@@ -110,6 +139,36 @@ async fn only_whole_batches_are_taken_and_the_oldest_first() {
     fill(&world).await;
     let taken = take(&world, 4).await;
     assert_eq!((taken.numbers, taken.entries.len()), (vec![1, 2, 3], 1 + 2 + 3));
+}
+
+#[tokio::test]
+async fn all_is_sorted_however_little_is_taken_at_once() {
+    for entries_max in [1, 2, 10, 1_000] {
+        let world = World::new().await;
+        let endpoints = fill(&world).await;
+        sort_by(&world.store, entries_max).await.unwrap();
+        assert_eq!(waiting(&world).await, NEWEST, "{entries_max}");
+        assert_lists(&world, &endpoints).await;
+    }
+}
+
+/// Whoever removes rows has seen them; what came in since is not among them, even if all are removed, twice.
+#[tokio::test]
+async fn what_comes_in_while_others_are_sorted_waits_for_its_turn() {
+    let world = World::new().await;
+    let mut endpoints = fill(&world).await;
+    let taken = take(&world, usize::MAX).await;
+    let last = *taken.numbers.last().unwrap();
+    insert_sorted(&world, taken.entries).await;
+    for _ in 0..3 {
+        let delete = move |connection: &rusqlite::Connection| unsorted::delete(connection, last);
+        world.store.writer().write(Kind::Sure, Weight::ROW, delete).await.unwrap();
+        let new = world.event(10);
+        endpoints[0].1.insert(new.event.id);
+        world.store.event_insert_batch(world.now(), Arc::new(vec![new])).await.unwrap();
+        assert_lists(&world, &endpoints).await;
+    }
+    assert_eq!(waiting(&world).await, Waiting { events: 3, batches: 3 });
 }
 
 /// Whichever commit fails, two that bring events to their places and one that removes what waited, and whatever it left
@@ -124,7 +183,7 @@ async fn sorting_that_was_broken_off_is_done_anew() {
             sort_now(&world.store).await.unwrap_err();
             assert_lists(&world, &endpoints).await;
             sort_now(&world.store).await.unwrap();
-            assert_eq!(waiting(&world).await, Waiting::default());
+            assert_eq!(waiting(&world).await, NEWEST);
             assert_lists(&world, &endpoints).await;
         }
     }

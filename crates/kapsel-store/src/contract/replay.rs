@@ -236,9 +236,11 @@ pub async fn replay_scan_finds_what_lists_show_oldest_first(world: World) {
 pub async fn replay_scan_is_short_and_goes_on(world: World) {
     let (one, _) = history(&world).await;
     let failed = StatusSet::only(DeliveryState::Failed);
-    for filter in [ANY, ReplayFilter { statuses: failed, endpoint_id: Some(one.id), ..ANY }] {
+    let all_of_one = ReplayFilter { endpoint_id: Some(one.id), ..ANY };
+    for filter in [ANY, all_of_one, ReplayFilter { statuses: failed, ..all_of_one }] {
         let replay = world.new_replay(filter);
         let all = world.scan(&replay).await;
+        assert!(!all.is_empty());
         for (matches_max, looks_max) in [(ALL, 1), (ALL, 3), (1, ALL), (2, ALL), (2, 3)] {
             let mut scan = ReplayScan { looks_max, ..scan_of(&replay, matches_max) };
             let (mut seen, mut calls) = (Vec::new(), 0);
