@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use crate::job::{Kind, Weight};
 use crate::store::SqliteStore;
-use crate::unsorted::{self, Taken, Waiting};
+use crate::unsorted::{self, Entry, Taken, Waiting};
 
 /// So many events wait before they are sorted.
 pub(crate) const EVENTS_MAX: usize = 65_536;
@@ -63,25 +63,23 @@ impl Sorting {
         let mut since_last = self.lock();
         since_last.waiting.events = since_last.waiting.events.saturating_add(events);
         since_last.waiting.batches += 1;
-        let begins = !since_last.is_under_way && self.is_time(since_last.waiting);
-        if begins {
-            *since_last = SinceLast { waiting: Waiting::default(), is_under_way: true };
-        }
+        let begins = !since_last.is_under_way && self.reset_if_time(&mut since_last.waiting);
+        since_last.is_under_way |= begins;
         begins
     }
 
     /// Whether so much came in meanwhile that whoever sorts goes on.
     fn goes_on(&self) -> bool {
-        let mut since_last = self.lock();
-        let goes_on = self.is_time(since_last.waiting);
-        if goes_on {
-            since_last.waiting = Waiting::default();
-        }
-        goes_on
+        self.reset_if_time(&mut self.lock().waiting)
     }
 
-    fn is_time(&self, waiting: Waiting) -> bool {
-        waiting.events >= self.events_max || waiting.batches >= BATCHES_MAX
+    /// Whether enough wait; then they are counted from zero again.
+    fn reset_if_time(&self, waiting: &mut Waiting) -> bool {
+        let is_time = waiting.events >= self.events_max || waiting.batches >= BATCHES_MAX;
+        if is_time {
+            *waiting = Waiting::default();
+        }
+        is_time
     }
 
     fn ended(&self, is_done: bool) {
@@ -114,11 +112,12 @@ impl Drop for UnderWay {
 
 async fn sort(mut under_way: UnderWay) {
     let sorted = async {
-        sort_now(&under_way.store).await?;
-        while under_way.store.sorting().goes_on() {
+        loop {
             sort_now(&under_way.store).await?;
+            if !under_way.store.sorting().goes_on() {
+                return Ok(());
+            }
         }
-        Ok(())
     };
     match sorted.await {
         Ok(()) => under_way.is_done = true,
@@ -140,9 +139,9 @@ pub(crate) async fn sort_now(store: &SqliteStore) -> Result<(), StoreError> {
 /// Sorts `entries_max` entries at once or those of a batch more, until all are sorted.
 pub(crate) async fn sort_by(store: &SqliteStore, entries_max: usize) -> Result<(), StoreError> {
     loop {
-        let taken = store.readers().read(move |connection| unsorted::take(connection, entries_max)).await?;
-        let is_end = taken.is_end;
-        bring(store, taken).await?;
+        let take = move |connection: &Connection| unsorted::take(connection, entries_max);
+        let Taken { entries, numbers, is_end } = store.readers().read(take).await?;
+        bring(store, entries, &numbers).await?;
         if is_end {
             return Ok(());
         }
@@ -150,8 +149,7 @@ pub(crate) async fn sort_by(store: &SqliteStore, entries_max: usize) -> Result<(
 }
 
 /// Brings entries to their places, and then removes the rows that they were in.
-async fn bring(store: &SqliteStore, taken: Taken) -> Result<(), StoreError> {
-    let Taken { entries, numbers, .. } = taken;
+async fn bring(store: &SqliteStore, entries: Vec<Entry>, numbers: &[i64]) -> Result<(), StoreError> {
     let portion = entries.len().div_ceil(PORTIONS_MAX).max(PORTION_MIN);
     let entries = Arc::new(entries);
     for from in (0..entries.len()).step_by(portion) {
