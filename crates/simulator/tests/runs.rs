@@ -71,6 +71,13 @@ fn seed_2606_what_is_noted_for_the_first_time_begins_then() {
     assert_sound(2_606);
 }
 
+/// An endpoint was given up for failures that another instance wrote down a hundred seconds late, while this one had
+/// successes it had kept nothing of, because all was well.
+#[test]
+fn seed_63316272893959_a_success_counts_where_nothing_was_kept() {
+    assert_sound(63_316_272_893_959);
+}
+
 /// The right to probe was written over somebody else's, because a refresh came between the look and the write.
 #[test]
 fn seed_1158_the_right_to_probe_is_won_over_what_was_looked_at() {

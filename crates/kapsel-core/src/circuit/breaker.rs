@@ -86,11 +86,17 @@ pub struct Breaker {
     ramp: Option<Ramp>,
     /// Since when this instance knows of no success.
     failing_since: Option<Timestamp>,
-    /// When it last saw one itself.
+    /// When it last saw one itself, or may have seen one at the latest.
     last_success: Option<Timestamp>,
 }
 
 impl Breaker {
+    /// A breaker that is kept from `now` on. Before, nothing was kept because all was well: there may have been a success
+    /// until `now`, which counts against what others believe.
+    pub fn kept_from(now: Timestamp) -> Self {
+        Breaker { last_success: Some(now), ..Breaker::default() }
+    }
+
     /// What is known to be stored.
     pub fn stored(&self) -> &Circuit {
         &self.stored
@@ -150,9 +156,11 @@ impl Breaker {
         }
     }
 
-    /// What was known is void: the store has an older state than it had. Nothing that was let through before counts.
+    /// What was known is void: the store has an older state than it had. Nothing that was let through before counts, but
+    /// for successes that were seen here.
     pub fn forget(&mut self) {
-        *self = Breaker { generation: self.generation + 1, ..Breaker::default() };
+        let Breaker { generation, last_success, .. } = *self;
+        *self = Breaker { generation: generation + 1, last_success, ..Breaker::default() };
     }
 
     /// The ticket of a request that is let through now.

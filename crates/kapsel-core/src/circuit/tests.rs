@@ -6,6 +6,8 @@ use super::*;
 use crate::entropy::Entropy;
 use crate::ids::IdGenerator;
 
+mod failing;
+
 const START: Timestamp = Timestamp::from_unix_seconds(1_767_225_600);
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -335,21 +337,6 @@ fn an_opening_ends_after_the_probes_that_are_still_under_way() {
     assert_eq!(world.stored.blocked_until, Some(others_until));
 }
 
-#[test]
-fn what_one_instance_alone_believes_gives_nobody_up() {
-    let mut world = World::new();
-    let mut breaker = Breaker::default();
-    world.record(&mut breaker, Signal::Failing);
-    // Six days without a request here; others may have had any number of successes.
-    world.pass(6.0 * 86_400.0);
-    world.record(&mut breaker, Signal::Failing);
-    assert_eq!(breaker.failing_since(), None, "nothing is stored yet");
-    assert!(world.write(&mut breaker));
-    assert_eq!(breaker.failing_since(), Some(world.now), "for the time before it cannot speak");
-    world.record(&mut breaker, Signal::Silent);
-    assert_eq!(breaker.to_write(), None, "a defect of our own says nothing");
-}
-
 /// The simulator's seed 86: of two probes, one succeeded and then the other failed.
 #[test]
 fn a_success_counts_before_it_is_stored() {
@@ -362,37 +349,6 @@ fn a_success_counts_before_it_is_stored() {
     assert_eq!(breaker.failing_since(), None);
     world.record(&mut breaker, Signal::Failing);
     assert_eq!(breaker.failing_since(), Some(world.now));
-}
-
-/// The simulator's seed 1821: what another instance wrote about its failures hid a success that was seen here.
-#[test]
-fn a_success_seen_here_counts_against_what_others_believe() {
-    let mut world = World::new();
-    let mut breaker = Breaker::default();
-    world.pass(1.0);
-    let success = world.now;
-    world.record(&mut breaker, Signal::Failing);
-    world.record(&mut breaker, Signal::Alive);
-    world.pass(1.0);
-    let pause = Some(world.now + Duration::from_secs(1));
-    let believed = Circuit { failing_since: Some(START), blocked_until: pause, version: 1, ..Circuit::default() };
-    breaker.adopt(believed, world.now);
-    assert_eq!(breaker.failing_since(), Some(success));
-}
-
-#[test]
-fn a_success_before_a_renewed_right_is_not_forgotten() {
-    let mut world = World::new();
-    let mut breaker = world.opened();
-    world.pass(30.0);
-    assert!(world.win(&mut breaker, world.me));
-    world.record(&mut breaker, Signal::Alive);
-    world.pass(100.0);
-    assert!(world.win(&mut breaker, world.me));
-    assert_eq!(world.stored.failing_since, None);
-    world.record(&mut breaker, Signal::Failing);
-    assert!(world.write(&mut breaker));
-    assert_eq!(world.stored.failing_since, Some(world.now));
 }
 
 #[test]
@@ -416,26 +372,6 @@ fn what_is_wanted_while_a_write_is_under_way_is_written_next() {
     assert!(world.write(&mut breaker));
     assert_eq!((world.stored.state, world.stored.version), (CircuitState::Open, 2));
     assert_eq!(world.stored.failing_since, Some(since));
-}
-
-#[test]
-fn the_time_of_nothing_but_failures_ends_with_a_success_and_outlives_openings() {
-    let mut world = World::new();
-    let mut breaker = world.opened();
-    for _ in 0..5 {
-        world.now = world.stored.blocked_until.unwrap();
-        assert!(world.win(&mut breaker, world.me));
-        world.record(&mut breaker, Signal::Failing);
-        assert!(world.write(&mut breaker));
-        assert_eq!(breaker.failing_since(), Some(START));
-    }
-    world.now = world.stored.blocked_until.unwrap();
-    assert!(world.win(&mut breaker, world.me));
-    world.record(&mut breaker, Signal::Alive);
-    let since = world.now;
-    world.record(&mut breaker, Signal::Failing);
-    assert!(world.write(&mut breaker));
-    assert_eq!(breaker.failing_since(), Some(since), "there was a success in between");
 }
 
 #[test]

@@ -141,7 +141,8 @@ impl Circuits {
             // All is well and always was: nothing to remember.
             return None;
         }
-        let entry = entries.entry(endpoint_id).or_insert_with(|| Entry { tenant_id, breaker: Breaker::default() });
+        let begun = || Entry { tenant_id, breaker: Breaker::kept_from(report.now) };
+        let entry = entries.entry(endpoint_id).or_insert_with(begun);
         let before = entry.breaker.wants();
         entry.breaker.record(report, policy);
         let after = entry.breaker.wants();
@@ -357,13 +358,17 @@ impl Circuits {
 
     fn adopt(&self, circuits: &[StoredCircuit]) {
         let now = self.clock.now();
+        // What is read first of all comes before anything was sent.
+        let breaker = || match self.is_loaded.load(Ordering::Acquire) {
+            true => Breaker::kept_from(now),
+            false => Breaker::default(),
+        };
         let mut known = self.lock();
         let Known { entries, wanting } = &mut *known;
         let mut has_opened_up = false;
         for StoredCircuit { endpoint_id, tenant_id, circuit } in circuits {
-            let entry = entries
-                .entry(*endpoint_id)
-                .or_insert_with(|| Entry { tenant_id: *tenant_id, breaker: Breaker::default() });
+            let entry =
+                entries.entry(*endpoint_id).or_insert_with(|| Entry { tenant_id: *tenant_id, breaker: breaker() });
             has_opened_up |= circuit.version > entry.breaker.stored().version && !circuit.is_blocked(now);
             entry.breaker.adopt(*circuit, now);
             if entry.breaker.wants().is_some() {
