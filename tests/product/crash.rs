@@ -48,6 +48,15 @@ async fn nothing_acknowledged_is_lost_over_a_hundred_kills() {
     let tally = Tally::of(&acknowledged, &destination.received());
     println!("seed {seed}: {CYCLES} kills, {tally}");
     tally.check(CYCLES);
+
+    // Each of them is in the list of its endpoint, once and in its place: newest first.
+    let endpoint_id = endpoint_id.unwrap();
+    let listed = program.list_events(&format!("&endpoint_id={endpoint_id}")).await;
+    let listed: Vec<&str> = listed.iter().map(|event| event["id"].as_str().unwrap()).collect();
+    assert!(listed.is_sorted_by(|newer, older| newer > older), "twice or out of order");
+    let missing: Vec<&String> =
+        acknowledged.iter().filter(|id| listed.binary_search_by(|other| id.as_str().cmp(other)).is_err()).collect();
+    assert!(missing.is_empty(), "not listed: {missing:?}");
     assert!(program.terminate().await.success());
 
     // The log was killed as often: every attempt has its one leaf, and every head is that of its tree.

@@ -103,6 +103,12 @@ async fn sorted(world: &World) -> i64 {
     world.store.readers().read(|connection| Ok(connection.query_row(count, [], |row| row.get(0))?)).await.unwrap()
 }
 
+/// Each look waits for a reader, beside the task that sorts.
+async fn wait_until_sorted(world: &World) {
+    let is_sorted = async { while sorted(world).await == 0 {} };
+    tokio::time::timeout(Duration::from_secs(60), is_sorted).await.unwrap();
+}
+
 async fn take(world: &World, entries_max: usize) -> Taken {
     world.store.readers().read(move |connection| unsorted::take(connection, entries_max)).await.unwrap()
 }
@@ -224,10 +230,21 @@ async fn an_event_that_is_removed_leaves_no_trace_whether_it_is_sorted_or_not() 
 async fn enough_events_are_sorted_by_themselves() {
     let world = World::with_unsorted_events_max(30).await;
     let endpoints = fill(&world).await;
-    // Each look waits for a reader, beside the task that sorts.
-    let is_sorted = async { while sorted(&world).await == 0 {} };
-    tokio::time::timeout(Duration::from_secs(60), is_sorted).await.unwrap();
+    wait_until_sorted(&world).await;
     assert_lists(&world, &endpoints).await;
+}
+
+#[tokio::test]
+async fn events_that_an_earlier_process_left_count() {
+    let world = World::new().await;
+    let endpoints = fill(&world).await;
+    let left = waiting(&world).await;
+    let world = world.reopened_with_unsorted_events_max(left.events + 1).await;
+    assert_eq!((waiting(&world).await, sorted(&world).await), (left, 0));
+    world.insert(world.event(10)).await.unwrap();
+    wait_until_sorted(&world).await;
+    // The first endpoint has one more.
+    assert_lists(&world, &endpoints[1..]).await;
 }
 
 #[tokio::test]

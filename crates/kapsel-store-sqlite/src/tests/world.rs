@@ -19,7 +19,12 @@ pub(super) struct World {
     pub(super) endpoint: Endpoint,
     ids: IdGenerator,
     clock: TestClock,
-    _folder: TempDir,
+    folder: TempDir,
+}
+
+fn open(folder: &TempDir, unsorted_events_max: usize) -> SqliteStore {
+    let options = SqliteOptions { unsorted_events_max, ..SqliteOptions::new(folder.path(), test_harness::sealer()) };
+    SqliteStore::open(options).unwrap()
 }
 
 impl World {
@@ -31,15 +36,19 @@ impl World {
     /// The same, which sorts its events when so many have come.
     pub(super) async fn with_unsorted_events_max(unsorted_events_max: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options =
-            SqliteOptions { unsorted_events_max, ..SqliteOptions::new(folder.path(), test_harness::sealer()) };
-        let store = SqliteStore::open(options).unwrap();
+        let store = open(&folder, unsorted_events_max);
         let clock = TestClock::new();
         let ids = IdGenerator::new(Arc::new(SeededEntropy::new(1)));
         let id: EndpointId = ids.next(clock.now());
         let endpoint = EndpointBuilder::new(id, "https://destination.example/hook", clock.now()).build();
         store.endpoint_insert(endpoint.clone()).await.unwrap();
-        World { store, endpoint, ids, clock, _folder: folder }
+        World { store, endpoint, ids, clock, folder }
+    }
+
+    /// The store as a later process finds it.
+    pub(super) async fn reopened_with_unsorted_events_max(self, unsorted_events_max: usize) -> Self {
+        self.store.close().await;
+        World { store: open(&self.folder, unsorted_events_max), ..self }
     }
 
     pub(super) fn now(&self) -> Timestamp {
