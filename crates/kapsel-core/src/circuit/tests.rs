@@ -337,20 +337,6 @@ fn an_opening_ends_after_the_probes_that_are_still_under_way() {
     assert_eq!(world.stored.blocked_until, Some(others_until));
 }
 
-/// The simulator's seed 86: of two probes, one succeeded and then the other failed.
-#[test]
-fn a_success_counts_before_it_is_stored() {
-    let mut world = World::new();
-    let mut breaker = world.opened();
-    world.pass(30.0);
-    assert!(world.win(&mut breaker, world.me));
-    assert_eq!(breaker.failing_since(), Some(START));
-    world.record(&mut breaker, Signal::Alive);
-    assert_eq!(breaker.failing_since(), None);
-    world.record(&mut breaker, Signal::Failing);
-    assert_eq!(breaker.failing_since(), Some(world.now));
-}
-
 #[test]
 fn what_is_wanted_while_a_write_is_under_way_is_written_next() {
     let mut world = World::new();
@@ -372,22 +358,6 @@ fn what_is_wanted_while_a_write_is_under_way_is_written_next() {
     assert!(world.write(&mut breaker));
     assert_eq!((world.stored.state, world.stored.version), (CircuitState::Open, 2));
     assert_eq!(world.stored.failing_since, Some(since));
-}
-
-#[test]
-fn a_success_clears_what_was_noted_while_closed() {
-    let mut world = World::new();
-    let mut breaker = Breaker::default();
-    world.record(&mut breaker, Signal::Failing);
-    world.pass(601.0);
-    world.record(&mut breaker, Signal::Failing);
-    assert!(world.write(&mut breaker));
-    assert_eq!(world.admission(&breaker), FREE, "noting it changes nothing else");
-    world.record(&mut breaker, Signal::Alive);
-    assert!(world.write(&mut breaker));
-    assert_eq!(world.stored.failing_since, None);
-    world.record(&mut breaker, Signal::Alive);
-    assert!(!world.write(&mut breaker), "healthy endpoints write nothing");
 }
 
 #[test]

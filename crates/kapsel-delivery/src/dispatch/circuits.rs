@@ -138,11 +138,10 @@ impl Circuits {
         let mut known = self.lock();
         let Known { entries, wanting } = &mut *known;
         if report.is_success && !entries.contains_key(&endpoint_id) {
-            // All is well and always was: nothing to remember.
+            // All is well and always was: nothing to remember. That there may have been successes is known, see `entry`.
             return None;
         }
-        let begun = || Entry { tenant_id, breaker: Breaker::kept_from(report.now) };
-        let entry = entries.entry(endpoint_id).or_insert_with(begun);
+        let entry = self.entry(entries, endpoint_id, tenant_id, report.now);
         let before = entry.breaker.wants();
         entry.breaker.record(report, policy);
         let after = entry.breaker.wants();
@@ -358,17 +357,11 @@ impl Circuits {
 
     fn adopt(&self, circuits: &[StoredCircuit]) {
         let now = self.clock.now();
-        // What is read first of all comes before anything was sent.
-        let breaker = || match self.is_loaded.load(Ordering::Acquire) {
-            true => Breaker::kept_from(now),
-            false => Breaker::default(),
-        };
         let mut known = self.lock();
         let Known { entries, wanting } = &mut *known;
         let mut has_opened_up = false;
         for StoredCircuit { endpoint_id, tenant_id, circuit } in circuits {
-            let entry =
-                entries.entry(*endpoint_id).or_insert_with(|| Entry { tenant_id: *tenant_id, breaker: breaker() });
+            let entry = self.entry(entries, *endpoint_id, *tenant_id, now);
             has_opened_up |= circuit.version > entry.breaker.stored().version && !circuit.is_blocked(now);
             entry.breaker.adopt(*circuit, now);
             if entry.breaker.wants().is_some() {
@@ -380,6 +373,22 @@ impl Circuits {
         if has_opened_up {
             self.opened_up.notify_one();
         }
+    }
+
+    /// The entry of an endpoint; one that there was none of is kept from `now` on. What is read first of all comes before
+    /// anything was sent.
+    fn entry<'a>(
+        &self,
+        entries: &'a mut HashMap<EndpointId, Entry>,
+        endpoint_id: EndpointId,
+        tenant_id: TenantId,
+        now: Timestamp,
+    ) -> &'a mut Entry {
+        let breaker = || match self.is_loaded.load(Ordering::Acquire) {
+            true => Breaker::kept_from(now),
+            false => Breaker::default(),
+        };
+        entries.entry(endpoint_id).or_insert_with(|| Entry { tenant_id, breaker: breaker() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
